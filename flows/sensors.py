@@ -1,0 +1,1 @@
+"""The main job: readings to windows, verdicts and rows."""

@@ -1,0 +1,72 @@
+"""The Detector protocol: what a model must be so that a flow can run it.
+
+A detector serves all sensors of one shard. A *slot* is a sensor's number within the shard: slots are given out from 0
+upwards and `grow` announces new ones. In one call every slot appears at most once (a batch with several readings of one
+sensor is handed over in several calls, in order), so a call can be plain array code.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Slots = npt.NDArray[np.int64]
+Times = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Readings of different sensors, one row each.
+
+    slots: (n,) the sensors' slots, all different.
+    time_ms: (n,) event times, epoch milliseconds.
+    values: (n,) measured values, finite.
+    features: (n, k) feature vectors in the order of `feature_names`; NaN where a feature is not known.
+    """
+
+    slots: Slots
+    time_ms: Times
+    values: Floats
+    features: Floats
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Scores before it learns, never looks ahead, costs a bounded number of bytes per sensor.
+
+    Constructed with `feature_names` (a tuple of str, the columns of Batch.features) and its own keyword parameters.
+    """
+
+    def grow(self, sensors: int) -> None:
+        """There are now `sensors` slots, 0 .. sensors - 1; new ones start fresh. Never fewer than before."""
+        ...
+
+    def score(self, batch: Batch) -> Floats:
+        """(n,) raw scores, larger is stranger; NaN while a sensor warms up. Changes nothing."""
+        ...
+
+    def learn(self, batch: Batch) -> None:
+        """Take the readings in. Called after `score`, with those rows that may teach."""
+        ...
+
+    def reset(self, slots: Slots) -> None:
+        """Forget these sensors: their slots start fresh."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the state of all slots, bytes."""
+        ...
+
+    def state(self) -> dict[str, object]:
+        """A copy of the state as plain values, arrays and bytes, with a "version"."""
+        ...
+
+    def load(self, state: dict[str, object]) -> None:
+        """Go on from `state()` bit for bit. Raises ValueError when the version does not fit."""
+        ...
