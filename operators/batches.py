@@ -43,6 +43,89 @@ class Messages:
         return len(self.payloads)
 
 
+class SeriesDictionary:
+    """The series of one source, numbered as they are first seen; it only grows.
+
+    Consumers in the same process may keep, per dictionary, an array from its codes to numbers of their own.
+    """
+
+    __slots__ = ("_codes", "values")
+
+    def __init__(self, values: Sequence[Series] = ()) -> None:
+        self.values: list[Series] = list(values)
+        self._codes = {series: code for code, series in enumerate(self.values)}
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def code(self, series: Series) -> int:
+        """The number of a series, given out on first sight."""
+        code = self._codes.setdefault(series, len(self.values))
+        if code == len(self.values):
+            self.values.append(series)
+        return code
+
+
+ON_TIME, LATE, AFTER_IDLE = 0, 1, 2
+"""Values of ReadingBatch.lateness."""
+
+NO_SEQ = np.iinfo(np.int64).min
+"""Stands for a missing `seq`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingBatch:
+    """Readings of one partition in offset order, one row each; all columns have length n.
+
+    series: the dictionary; row i belongs to series.values[code[i]].
+    time_ms: event time, epoch milliseconds.
+    offset, idx: where the reading was: message, position in it.
+    watermark_ms: the partition's watermark at the row (the row itself included).
+    lateness: ON_TIME, LATE or AFTER_IDLE.
+    seq: the sensor's number, NO_SEQ where missing; None when no row has one.
+    attributes: JSON text per row; None when no row has any.
+    label: ground truth; None when no row has one.
+    """
+
+    series: SeriesDictionary
+    code: Codes
+    time_ms: Ints
+    value: Floats
+    offset: Ints
+    idx: Codes
+    watermark_ms: Ints
+    lateness: npt.NDArray[np.uint8]
+    seq: Ints | None = None
+    attributes: list[str] | None = None
+    label: Labels | None = None
+
+    def __len__(self) -> int:
+        return len(self.code)
+
+    def take(self, rows: npt.NDArray[np.intp]) -> "ReadingBatch":
+        """The given rows, in the given order; the dictionary is shared."""
+        return ReadingBatch(
+            self.series,
+            self.code[rows],
+            self.time_ms[rows],
+            self.value[rows],
+            self.offset[rows],
+            self.idx[rows],
+            self.watermark_ms[rows],
+            self.lateness[rows],
+            None if self.seq is None else self.seq[rows],
+            None if self.attributes is None else [self.attributes[row] for row in rows.tolist()],
+            None if self.label is None else Labels(self.label.codes[rows], self.label.values),
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled (for another process) with only those series that occur."""
+        used, code = np.unique(self.code, return_inverse=True)
+        series = SeriesDictionary([self.series.values[u] for u in used.tolist()])
+        columns = (self.time_ms, self.value, self.offset, self.idx, self.watermark_ms, self.lateness)
+        return ReadingBatch, (series, code.astype(np.int32), *columns, self.seq, self.attributes, self.label)
+
+
 @dataclass(frozen=True, slots=True)
 class Labels:
     """A dictionary-encoded text column: values[codes[i]] is row i."""
