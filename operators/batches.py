@@ -43,6 +43,21 @@ class Messages:
         return len(self.payloads)
 
 
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """A dictionary-encoded text column: values[codes[i]] is row i."""
+
+    codes: Codes
+    values: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def tolist(self) -> list[str]:
+        """The plain texts, one per row."""
+        return [self.values[code] for code in self.codes.tolist()]
+
+
 class SeriesDictionary:
     """The series of one source, numbered as they are first seen; it only grows.
 
@@ -124,21 +139,6 @@ class ReadingBatch:
         series = SeriesDictionary([self.series.values[u] for u in used.tolist()])
         columns = (self.time_ms, self.value, self.offset, self.idx, self.watermark_ms, self.lateness)
         return ReadingBatch, (series, code.astype(np.int32), *columns, self.seq, self.attributes, self.label)
-
-
-@dataclass(frozen=True, slots=True)
-class Labels:
-    """A dictionary-encoded text column: values[codes[i]] is row i."""
-
-    codes: Codes
-    values: Sequence[str]
-
-    def __len__(self) -> int:
-        return len(self.codes)
-
-    def tolist(self) -> list[str]:
-        """The plain texts, one per row."""
-        return [self.values[code] for code in self.codes.tolist()]
 
 
 ColumnData = npt.NDArray[Any] | Labels | list[Any] | str | int
