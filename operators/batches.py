@@ -141,9 +141,52 @@ class ReadingBatch:
         return ReadingBatch, (series, code.astype(np.int32), *columns, self.seq, self.attributes, self.label)
 
 
-ColumnData = npt.NDArray[Any] | Labels | list[Any] | str | int
-"""One column of rows: an array, dictionary-encoded text, a list, or one value for all rows.
-Times are int64 epoch milliseconds; NaN stands for NULL in nullable number columns; a list may hold None."""
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """A column of maps from names to numbers: row i holds keys[k] -> values[i, k].
+
+    keys: all different.
+    values: (n, k) numbers; NaN stays NaN.
+    present: (n, k) False where a row lacks the key; None when every row has every key.
+    """
+
+    keys: tuple[str, ...]
+    values: Floats
+    present: Flags | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def tolist(self) -> list[dict[str, float]]:
+        """One plain dict per row."""
+        if self.present is None:
+            return [dict(zip(self.keys, row, strict=True)) for row in self.values.tolist()]
+        rows = zip(self.values.tolist(), self.present.tolist(), strict=True)
+        return [{k: v for k, v, p in zip(self.keys, row, there, strict=True) if p} for row, there in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """A column of lists of names: row i holds, in order, those names[k] with chosen[i, k].
+
+    chosen: (n, k).
+    """
+
+    names: tuple[str, ...]
+    chosen: Flags
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def tolist(self) -> list[list[str]]:
+        """One plain list per row."""
+        return [[n for n, c in zip(self.names, row, strict=True) if c] for row in self.chosen.tolist()]
+
+
+ColumnData = npt.NDArray[Any] | Labels | Maps | Lists | list[Any] | str | int
+"""One column of rows: an array, dictionary-encoded text, maps, lists of names, a plain list, or one value for all rows.
+Times are int64 epoch milliseconds; NaN stands for NULL in nullable number columns; a list may hold None, and dicts or
+lists for columns of maps or lists."""
 
 
 @dataclass(frozen=True, slots=True)
