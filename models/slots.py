@@ -1,0 +1,37 @@
+"""Arrays with one row per slot: growing them, and handing columns to compiled kernels."""
+
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+def resized(array: npt.NDArray[Scalar], rows: int, fill: npt.ArrayLike) -> npt.NDArray[Scalar]:
+    """The array with room for at least `rows` rows, new ones filled with `fill`; the same array when it has them.
+
+    Room is doubled, so that growing slot by slot costs amortised constant time.
+    """
+    if rows <= len(array):
+        return array
+    larger = np.empty((max(rows, 2 * len(array), 8), *array.shape[1:]), array.dtype)
+    larger[: len(array)] = array
+    larger[len(array) :] = fill
+    return larger
+
+
+def column(values: npt.ArrayLike, dtype: type[Scalar]) -> npt.NDArray[Scalar]:
+    """Values as the one kind of array a kernel is compiled for: copied only if of another type, strided or read-only.
+
+    A kernel is compiled anew for each kind of array it meets, which would stall a stream for a second.
+    """
+    return np.require(values, dtype, ["C", "W", "A"])
+
+
+def slot_column(slots: npt.ArrayLike, groups: int) -> npt.NDArray[np.int64]:
+    """Slots for a kernel, which checks no bounds itself. Raises IndexError for a slot outside 0 .. groups - 1."""
+    checked = column(slots, np.int64)
+    if len(checked) and (checked.min() < 0 or checked.max() >= groups):
+        raise IndexError(f"slots {checked.min()} .. {checked.max()} of {groups} groups: call grow() first")
+    return checked
