@@ -1,0 +1,88 @@
+"""Sends what the simulation makes: history at full speed, then the present as it happens."""
+
+import time
+from collections.abc import Callable
+from threading import Event
+from typing import Protocol
+
+from infra.simulate.simulation import Message, Simulation
+
+_BATCH_ROWS = 20_000
+"""Messages made at once: bounds memory."""
+_LIVE_STEP_S = 0.1
+
+
+class Producer(Protocol):
+    """What simulator and replay need of a Kafka producer; see infra.kafka.producer."""
+
+    def produce(self, topic: str, key: bytes, value: bytes, timestamp_ms: int) -> None:
+        """Hand over one message; waits while the producer's queue is full."""
+        ...
+
+    def flush(self) -> object:
+        """Wait until all messages are delivered; raises when one was not."""
+        ...
+
+
+def wall_clock_ms() -> int:
+    """Now, epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def history(
+    simulation: Simulation,
+    producer: Producer,
+    *,
+    topic: str,
+    from_ms: int,
+    to_ms: int,
+    on_progress: Callable[[int], None] | None = None,
+) -> int:
+    """Send everything of from_ms <= time < to_ms at full speed; returns the number of messages, all delivered.
+
+    on_progress: told after each batch up to which time (epoch milliseconds) all is handed over.
+    """
+    sent, step_ms = 0, simulation.rows_to_ms(_BATCH_ROWS)
+    for start in range(from_ms, to_ms, step_ms):
+        end = min(start + step_ms, to_ms)
+        sent += _send(simulation.batch(start, end), producer, topic)
+        if on_progress is not None:
+            on_progress(end)
+    producer.flush()
+    return sent
+
+
+def live(
+    simulation: Simulation,
+    producer: Producer,
+    *,
+    topic: str,
+    from_ms: int,
+    until_ms: int | None = None,
+    stop: Event,
+    clock_ms: Callable[[], int] = wall_clock_ms,
+    on_progress: Callable[[int], None] | None = None,
+) -> int:
+    """Send each message when its time has come, from from_ms on, until until_ms or until `stop` is set.
+
+    What was due while this process was held up is caught up on. Returns the number of messages, all delivered.
+    """
+    sent, position = 0, from_ms
+    while not stop.is_set() and (until_ms is None or position < until_ms):
+        now = clock_ms() if until_ms is None else min(clock_ms(), until_ms)
+        end = min(now, position + simulation.rows_to_ms(_BATCH_ROWS))
+        if end > position:
+            sent += _send(simulation.batch(position, end), producer, topic)
+            position = end
+        if on_progress is not None:
+            on_progress(position)
+        if position >= now and position != until_ms:
+            stop.wait(_LIVE_STEP_S)
+    producer.flush()
+    return sent
+
+
+def _send(messages: list[Message], producer: Producer, topic: str) -> int:
+    for key, value, time_ms in messages:
+        producer.produce(topic, key, value, time_ms)
+    return len(messages)
