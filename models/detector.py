@@ -68,5 +68,14 @@ class Detector(Protocol):
         ...
 
     def load(self, state: dict[str, object]) -> None:
-        """Go on from `state()` bit for bit. Raises ValueError when the version does not fit."""
+        """Go on from `state()` bit for bit. Raises ValueError when its version or parameters do not fit."""
         ...
+
+
+def check_state(state: dict[str, object], **expected: object) -> None:
+    """Refuse a state that another version or other parameters of a detector have made. Raises ValueError."""
+    for name, wanted in expected.items():
+        if (found := state.get(name)) != wanted:
+            raise ValueError(
+                f"the state was made with {name} = {found!r}, this detector has {wanted!r}: start it afresh"
+            )
