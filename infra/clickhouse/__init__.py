@@ -1,0 +1,1 @@
+"""ClickHouse: connecting, migrations and schema check, Arrow encoding, the sink, queries."""
