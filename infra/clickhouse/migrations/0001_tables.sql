@@ -193,7 +193,7 @@ CREATE TABLE IF NOT EXISTS ledger
     `bucket` Int64 COMMENT 'first offset of the stretch' CODEC(DoubleDelta, ZSTD(1)),
     `stage` LowCardinality(String) COMMENT 'source (messages, readings, rejected) or shard K (the rest)' CODEC(ZSTD(1)),
     `generation` UInt32 COMMENT '0 for the live flow; a rebuild of a past range writes a higher one, which wins' CODEC(ZSTD(1)),
-    `version` UInt64 COMMENT 'generation in the upper bits, then readings: the fullest count wins' CODEC(ZSTD(1)),
+    `version` UInt64 COMMENT 'generation in the upper bits, then the sum of the counts: the fullest wins' CODEC(ZSTD(1)),
     `messages` Int64 COMMENT 'Kafka messages read' CODEC(ZSTD(1)),
     `readings` Int64 COMMENT 'readings found in them, good and bad' CODEC(ZSTD(1)),
     `rejected` Int64 COMMENT 'readings refused; each is in dead_letters' CODEC(ZSTD(1)),
