@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import fields
 from math import nan
+from typing import Any
 
 import numpy as np
 from clickhouse_connect.driver.client import Client
@@ -21,7 +22,7 @@ def load_registry(client: Client) -> dict[str, SensorInfo]:
     """What the table knows of each sensor, by sensor_id. Raises ClickHouseError."""
     with explained("the sensor registry"):
         rows = client.query(f"SELECT sensor_id, {', '.join(_FIELDS)} FROM sensors_final").result_rows
-    return {sensor_id: SensorInfo(*(nan if value is None else value for value in info)) for sensor_id, *info in rows}
+    return {sensor_id: _info(said) for sensor_id, *said in rows}
 
 
 def save_registry(client: Client, sensors: Mapping[str, SensorInfo], *, updated_ms: int) -> None:
@@ -35,3 +36,8 @@ def save_registry(client: Client, sensors: Mapping[str, SensorInfo], *, updated_
     numbers = {name: np.array(columns[name], np.float64) for name in _NUMBERS}
     rows = Rows("sensors", len(sensors), {"sensor_id": list(sensors), "updated_at": updated_ms, **columns, **numbers})
     insert(client, "sensors", to_arrow(rows))
+
+
+def _info(said: list[Any]) -> SensorInfo:
+    values: list[Any] = [nan if value is None else value for value in said]
+    return SensorInfo(*values)
