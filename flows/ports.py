@@ -8,6 +8,7 @@ from bytewax.outputs import Sink
 
 from operators.batches import Rows
 from operators.intake import IntakeBatch, MakeIntake
+from operators.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +17,12 @@ class Ports:
 
     source: given how to make a partition's intake, the Bytewax source of its batches.
     tables: takes (key, Rows) items for any table; must be a FixedPartitionedSink, for the epoch waits for it.
+    registry: what is known of sensors and types beforehand.
+    close_at_end: close all windows at the end of input; only for bounded input that is not gone on with.
     """
 
     partitions: tuple[str, ...]
     source: Callable[[MakeIntake], Source[IntakeBatch]]
     tables: Sink[tuple[str, Rows]]
+    registry: Registry
+    close_at_end: bool = False

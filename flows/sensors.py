@@ -1,1 +1,23 @@
-"""The main job: readings to windows, verdicts and rows."""
+"""The main job: readings in, verdicts, windows and counts out."""
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+
+from flows.parts import Parts
+from flows.ports import Ports
+from flows.settings import Settings
+from operators import steps
+
+
+def build(settings: Settings, ports: Ports) -> Dataflow:
+    """Source -> clock per partition -> sensor shards -> window shards; all rows to one sink of tables."""
+    parts = Parts(settings, ports)
+    flow = Dataflow("sensors")
+
+    batches = op.input("source", flow, ports.source(parts.intake))
+    clocked = steps.clock("clock", batches, announcer=parts.announcer(), make=parts.clock)
+    judged = steps.sensors("sensors", clocked.shards, make=parts.sensor_shard, close_at_end=ports.close_at_end)
+    windows = steps.windows("windows", judged.panes, make=parts.window_shard, close_at_end=ports.close_at_end)
+
+    op.output("tables", op.merge("rows", clocked.rows, judged.rows, windows), ports.tables)
+    return flow

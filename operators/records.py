@@ -274,7 +274,7 @@ LEDGER = Table(
         Column("bucket", "Int64", "first offset of the stretch"),
         Column("stage", _TEXT, "source (messages, readings, rejected) or shard K (the rest)"),
         _GENERATION,
-        Column("version", "UInt64", "generation in the upper bits, then readings: the fullest count wins"),
+        Column("version", "UInt64", "generation in the upper bits, then the sum of the counts: the fullest wins"),
         Column("messages", "Int64", "Kafka messages read"),
         Column("readings", "Int64", "readings found in them, good and bad"),
         Column("rejected", "Int64", "readings refused; each is in dead_letters"),

@@ -1,0 +1,105 @@
+"""From settings to the objects a flow's steps are made of; one factory per step."""
+
+from models.catalog import build as build_detector
+
+from flows.ports import Ports
+from flows.settings import Settings
+from operators.aggregates import load_aggregate
+from operators.cadence import Cadence
+from operators.clock import Announcer, PartitionClock
+from operators.detect import Detection, NamedDetector
+from operators.features import FEATURE_NAMES
+from operators.intake import IntakeConfig, PartitionIntake, SourceState
+from operators.panes import PaneStore, WindowSpec, pane_ms_of
+from operators.quality import QualityChecks
+from operators.registry import Registry
+from operators.sensors import SensorShard
+from operators.windows import WindowShard
+
+WINDOW_SHARDS = 8
+"""Parts the groups of windows are split into; fixed, because state lives by it."""
+
+
+def window_specs(settings: Settings) -> tuple[WindowSpec, ...]:
+    """The configured windows as operators know them."""
+    return tuple(WindowSpec(w.name, w.size.ms, w.hop_ms, tuple(sorted(w.by))) for w in settings.windows)
+
+
+def named_detectors(settings: Settings) -> list[NamedDetector]:
+    """Fresh detectors as configured. Raises KindError for one that cannot be built."""
+    return [
+        NamedDetector(d.name, d.role, d.threshold, build_detector(d.kind, FEATURE_NAMES, d.params))
+        for d in settings.detectors
+    ]
+
+
+class Parts:
+    """Factories for one flow."""
+
+    def __init__(self, settings: Settings, ports: Ports, *, generation: int = 0) -> None:
+        self._settings = settings
+        self._sources = ports.partitions
+        self._registry: Registry = ports.registry
+        self._generation = generation
+        self._windows = window_specs(settings)
+        self._pane_ms = pane_ms_of(self._windows)
+        self._aggregates = [load_aggregate(path) for path in settings.aggregates]
+
+    def intake(self, topic: str, partition: int, state: SourceState | None) -> PartitionIntake:
+        """What the source does with one partition."""
+        times, quality = self._settings.event_time, self._settings.quality
+        config = IntakeConfig(
+            lateness_ms=times.lateness.ms,
+            max_ahead_ms=times.max_ahead.ms,
+            max_payload_bytes=self._settings.kafka.max_payload_bytes,
+            dead_letter_share=quality.dead_letter_share,
+            dead_letter_window=quality.dead_letter_window,
+        )
+        return PartitionIntake(topic, partition, config=config, registry=self._registry, state=state)
+
+    def announcer(self) -> Announcer:
+        """What tells partitions of each other's time."""
+        return Announcer(sources=self._sources, pane_ms=self._pane_ms)
+
+    def clock(self, source: str) -> PartitionClock:
+        """The clock of one partition."""
+        return PartitionClock(
+            source,
+            sources=self._sources,
+            pane_ms=self._pane_ms,
+            shards=self._settings.event_time.shards_per_partition,
+            generation=self._generation,
+        )
+
+    def sensor_shard(self, name: str) -> SensorShard:
+        """One shard of one partition."""
+        quality = self._settings.quality
+        source, _, _ = name.rpartition("/")
+        topic, _, partition = source.rpartition("/")
+        bys = tuple(dict.fromkeys(window.by for window in self._windows))
+        return SensorShard(
+            name,
+            registry=self._registry,
+            checks=QualityChecks(dedup_horizon_ms=quality.dedup_horizon.ms, stuck_after_ms=quality.stuck_after.ms),
+            cadence=Cadence(gap_factor=quality.gap_factor, forget_after_ms=quality.forget_after.ms),
+            detection=Detection(named_detectors(self._settings)),
+            panes=PaneStore(
+                partition=int(partition),
+                pane_ms=self._pane_ms,
+                bys=bys,
+                window_shards=WINDOW_SHARDS,
+                topic=topic,
+                aggregates=self._aggregates,
+            ),
+            generation=self._generation,
+        )
+
+    def window_shard(self) -> WindowShard:
+        """One part of the groups."""
+        shards = range(self._settings.event_time.shards_per_partition)
+        return WindowShard(
+            windows=self._windows,
+            sources=[f"{source}/{k}" for source in self._sources for k in shards],
+            generation=self._generation,
+            aggregates=self._aggregates,
+        )

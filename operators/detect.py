@@ -1,0 +1,151 @@
+"""Detectors over a shard's readings: score, then learn; thresholds; rules beside models.
+
+A batch is cut into rounds in which every sensor appears at most once, so that a detector is plain array code and each
+reading is scored before it, or anything later, is learnt. This is also the place for calibration, fusion and the gate.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from models.compiled import compiled
+from models.detector import Batch, Detector
+from operators.batches import Flags, Floats, Ints, Lists, Maps
+from operators.features import Features
+
+STATE_VERSION = 1
+RULES = ("range", "stuck")
+"""Checks of quality.py that count as rules."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedDetector:
+    """A detector with its place in the verdict: raw scores of at least `threshold` flag a reading."""
+
+    name: str
+    role: Literal["rule", "model"]
+    threshold: float
+    detector: Detector
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """One entry per row.
+
+    score: the largest of raw score / threshold over the detectors; NaN when none knows.
+    rule, model: a rule or a model flagged it; flagged_by: which.
+    raw: (n, detectors) raw scores.
+    """
+
+    score: Floats
+    rule: Flags
+    model: Flags
+    flagged_by: Lists
+    raw: Maps
+
+    @property
+    def is_anomaly(self) -> Flags:
+        """The verdict."""
+        return self.rule | self.model
+
+
+@compiled
+def _rounds(slot: Ints, seen: Ints) -> Ints:
+    """How many earlier rows are of the same sensor; `seen` is zeros before and after."""
+    rounds = np.empty(len(slot), np.int64)
+    for i in range(len(slot)):
+        rounds[i] = seen[slot[i]]
+        seen[slot[i]] += 1
+    for i in range(len(slot)):
+        seen[slot[i]] = 0
+    return rounds
+
+
+class Detection:
+    """All detectors of one shard."""
+
+    def __init__(self, detectors: Sequence[NamedDetector]) -> None:
+        self._detectors = tuple(detectors)
+        self._names = tuple(d.name for d in detectors)
+        self._thresholds = np.array([d.threshold for d in detectors])
+        self._is_rule = np.array([d.role == "rule" for d in detectors] + [True] * len(RULES))
+        self._features = Features()
+        self._sensors = 0
+
+    def grow(self, sensors: int) -> None:
+        """There are now so many slots."""
+        self._sensors = sensors
+        self._features.grow(sensors)
+        for named in self._detectors:
+            named.detector.grow(sensors)
+
+    def judge(
+        self,
+        *,
+        slot: Ints,
+        time_ms: Ints,
+        value: Floats,
+        in_order: Flags,
+        teaches: Flags,
+        out_of_range: Flags,
+        stuck: Flags,
+    ) -> Verdicts:
+        """Verdicts on rows in offset order; those with `teaches` are learnt from, each after it was scored."""
+        n = len(slot)
+        raw = np.full((n, len(self._detectors)), np.nan)
+        if self._detectors:
+            rounds = _rounds(slot, np.zeros(self._sensors, np.int64))
+            order = np.argsort(rounds, kind="stable")
+            ends = np.cumsum(np.bincount(rounds, minlength=1))
+            for rows in np.split(order, ends[:-1]):
+                raw[rows] = self._round(slot[rows], time_ms[rows], value[rows], in_order[rows], teaches[rows])
+        flagged = raw >= self._thresholds
+        rules = np.stack([out_of_range, stuck], axis=1)
+        chosen = np.concatenate([flagged, rules], axis=1)
+        by_rule: Flags = np.any(chosen[:, self._is_rule], axis=1)
+        by_model: Flags = np.any(chosen[:, ~self._is_rule], axis=1)
+        score = _largest(raw / self._thresholds)
+        return Verdicts(score, by_rule, by_model, Lists(self._names + RULES, chosen), Maps(self._names, raw))
+
+    def _round(self, slot: Ints, time_ms: Ints, value: Floats, in_order: Flags, teaches: Flags) -> Floats:
+        features = self._features.vectors(slot, time_ms, value, in_order)
+        batch = Batch(slot, time_ms, value, features)
+        raw = np.stack([named.detector.score(batch) for named in self._detectors], axis=1)
+        if not teaches.all():
+            keep = np.flatnonzero(teaches)
+            batch = Batch(slot[keep], time_ms[keep], value[keep], features[keep])
+        for named in self._detectors:
+            named.detector.learn(batch)
+        self._features.learn(batch.slots, batch.time_ms, batch.values)
+        return raw
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of all detectors and features, bytes."""
+        return self._features.nbytes + sum(named.detector.nbytes for named in self._detectors)
+
+    def snapshot(self) -> tuple[Any, ...]:
+        """Plain values; each detector's state by its name."""
+        states = tuple((named.name, named.detector.state()) for named in self._detectors)
+        return (STATE_VERSION, self._sensors, self._features.snapshot(), states)
+
+    def load(self, state: tuple[Any, ...]) -> None:
+        """Go on from `snapshot()`; a detector that was not there then starts fresh."""
+        _, self._sensors, features, states = state
+        self._features.load(features)
+        known = dict(states)
+        for named in self._detectors:
+            if named.name in known:
+                named.detector.load(known[named.name])
+            named.detector.grow(self._sensors)
+
+
+def _largest(scores: Floats) -> npt.NDArray[np.float64]:
+    """(n, k) -> (n,): the largest, NaN left aside; NaN where all are."""
+    if scores.shape[1] == 0:
+        return np.full(len(scores), np.nan)
+    known = np.where(np.isnan(scores), -np.inf, scores).max(axis=1)
+    return np.where(np.isneginf(known), np.nan, known)

@@ -1,0 +1,324 @@
+"""The sensor step: all that happens to one shard's readings, in offset order.
+
+checks -> verdicts -> rows to store, and panes segment by segment: between two readings at which the partition's
+watermark passes a pane's end nothing about panes can change, so what a pane holds does not depend on batch boundaries.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from operators.batches import NO_SEQ, ColumnData, Flags, Ints, Labels, ReadingBatch, Rows, Series
+from operators.cadence import Cadence, Gaps
+from operators.clock import NEVER, ShardBatch, crosses
+from operators.detect import Detection, Verdicts
+from operators.intake import LEDGER_BUCKET, NO_WATERMARK
+from operators.ledger import Ledger
+from operators.panes import PaneMessage, PaneRows, PaneStore
+from operators.quality import (
+    AFTER_IDLE_READING,
+    CONFLICT,
+    DUPLICATE,
+    EPISODE_NAMES,
+    LATE_READING,
+    NO_END,
+    OK,
+    OUT_OF_ORDER,
+    QUALITY_NAMES,
+    Checked,
+    QualityChecks,
+)
+from operators.records import VERSION_SHIFT
+from operators.shards import CodeMap
+
+STATE_VERSION = 1
+
+
+class Limits(Protocol):
+    """What the sensor step asks the registry."""
+
+    def limits(self, series: Series) -> tuple[float, float]:
+        """Smallest and largest plausible value; NaN for none."""
+        ...
+
+    def interval_ms(self, series: Series) -> float:
+        """Expected distance of readings; NaN when not configured."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SensorOutput:
+    """rows: to store. panes: (window shard, message) to send on."""
+
+    rows: list[Rows]
+    panes: list[tuple[int, PaneMessage]]
+
+
+class _LabelColumn:
+    """One label of the shard's series, dictionary-encoded once instead of for every batch."""
+
+    def __init__(self) -> None:
+        self._values: list[str] = []
+        self._code_of: dict[str, int] = {}
+        self._codes = np.empty(0, np.int32)
+
+    def grow(self, labels: Sequence[str]) -> None:
+        """The labels of new series, which follow the ones there are."""
+        fresh = [self._code_of.setdefault(label, len(self._code_of)) for label in labels]
+        self._values = list(self._code_of)  # a new list: rows that were given out keep theirs
+        self._codes = np.concatenate([self._codes, np.array(fresh, np.int32)])
+
+    def of(self, slot: Ints) -> Labels:
+        """(n,) series slots -> (n,) labels."""
+        return Labels(self._codes[slot], self._values)
+
+
+class SensorShard:
+    """One shard of one partition."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        registry: Limits,
+        checks: QualityChecks,
+        cadence: Cadence,
+        detection: Detection,
+        panes: PaneStore,
+        generation: int = 0,
+    ) -> None:
+        source, _, shard = name.rpartition("/")
+        self._name = name
+        self._topic, _, partition = source.rpartition("/")
+        self._partition = int(partition)
+        self._generation = generation
+        self._registry = registry
+        self._checks = checks
+        self._cadence = cadence
+        self._detection = detection
+        self._panes = panes
+        self._ledger = Ledger(
+            topic=self._topic, partition=self._partition, stage=f"shard {shard}", generation=generation
+        )
+        self._series: list[Series] = []
+        self._series_slots: dict[Series, int] = {}
+        self._sensor_slots: dict[str, int] = {}
+        self._sensor_of = np.empty(0, np.int64)
+        self._series_of: dict[int, int] = {}
+        self._columns = {name: _LabelColumn() for name in Series._fields}
+        self._limits = np.empty((0, 2))
+        self._slot_of = CodeMap(self._slot)
+        self._watermark_ms = NO_WATERMARK
+        self._origin_ms = NEVER
+
+    def on_batch(self, batch: ShardBatch) -> SensorOutput:
+        """Take in readings, or that time has moved on."""
+        before_ms = self._watermark_ms
+        self._origin_ms = batch.origin_ms
+        rows: list[Rows] = []
+        if batch.readings is not None:
+            rows += self._take_in(batch.readings, batch.adopted_ms)
+        rows += self._close(batch.watermark_ms)
+        self._watermark_ms = batch.watermark_ms
+        if not crosses(before_ms, batch.watermark_ms, self._panes.pane_ms):
+            return SensorOutput(rows, [])
+        return SensorOutput(rows + self._ledger.rows(), self._messages())
+
+    def end(self, *, close_panes: bool) -> SensorOutput:
+        """The input is at its end, or being drained: give out the counts so far, and the open panes if asked to."""
+        if close_panes:
+            self._close(max(self._watermark_ms, self._panes.last_end_ms()))
+        return SensorOutput(self._ledger.rows(), self._messages() if close_panes else [])
+
+    def _messages(self) -> list[tuple[int, PaneMessage]]:
+        return self._panes.messages(self._name, self._watermark_ms, self._origin_ms)
+
+    def _take_in(self, readings: ReadingBatch, adopted_ms: int) -> list[Rows]:
+        slot = self._slot_of(readings.series, readings.code).astype(np.int64)
+        self._grow()
+        sensor = self._sensor_of[slot]
+        checked = self._checks.check(
+            slot=sensor,
+            time_ms=readings.time_ms,
+            value=readings.value,
+            watermark_ms=readings.watermark_ms,
+            lateness=readings.lateness,
+            low=self._limits[slot, 0],
+            high=self._limits[slot, 1],
+        )
+        self._count(readings, checked)
+        status = checked.status
+        kept = np.flatnonzero(status != DUPLICATE)
+        if len(kept) < len(status):
+            readings, slot, sensor, status = readings.take(kept), slot[kept], sensor[kept], status[kept]
+        out_of_range, stuck = checked.out_of_range[kept], checked.stuck[kept]
+        verdicts = self._detection.judge(
+            slot=sensor,
+            time_ms=readings.time_ms,
+            value=readings.value,
+            in_order=status == OK,
+            teaches=status == OK,
+            out_of_range=out_of_range,
+            stuck=stuck,
+        )
+        rows = [] if not len(kept) else [self._reading_rows(readings, slot, status, out_of_range, stuck, verdicts)]
+        rows += self._episode_rows(checked)
+        return rows + self._add_to_panes(readings, slot, status <= CONFLICT, verdicts.is_anomaly, adopted_ms)
+
+    def _add_to_panes(
+        self, readings: ReadingBatch, slot: Ints, on_time: Flags, flagged: Flags, adopted_ms: int
+    ) -> list[Rows]:
+        """On-time rows into their panes; before a row at which the watermark passes a pane's end, close up to it."""
+        gaps: list[Rows] = []
+        watermark = np.maximum(readings.watermark_ms, adopted_ms) // self._panes.pane_ms
+        cuts = np.flatnonzero(np.diff(watermark, prepend=self._watermark_ms // self._panes.pane_ms))
+        rows = PaneRows(slot, readings.value, readings.time_ms, readings.offset, readings.idx.astype(np.int64), flagged)
+        begin = 0
+        for end in [*cuts.tolist(), len(slot)]:
+            if begin < end:
+                counted = begin + np.flatnonzero(on_time[begin:end])
+                segment = rows.take(slice(begin, end) if len(counted) == end - begin else counted)
+                gaps += self._gap_rows(self._cadence.observe(segment.slot, segment.time_ms))
+                self._panes.add(segment)
+            if end < len(slot):
+                gaps += self._close(int(watermark[end]) * self._panes.pane_ms)
+            begin = end
+        return gaps
+
+    def _close(self, watermark_ms: int) -> list[Rows]:
+        if not crosses(self._watermark_ms, watermark_ms, self._panes.pane_ms):
+            return []
+        self._watermark_ms = watermark_ms
+        self._panes.close(watermark_ms, self._cadence)
+        return self._gap_rows(self._cadence.silent(watermark_ms // self._panes.pane_ms * self._panes.pane_ms))
+
+    def _slot(self, series: Series) -> int:
+        """The series' number, given out on first sight; `_grow` follows before it is used."""
+        slot = self._series_slots.setdefault(series, len(self._series))
+        if slot == len(self._series):
+            self._series.append(series)
+        return slot
+
+    def _grow(self) -> None:
+        fresh = self._series[len(self._sensor_of) :]
+        if not fresh:
+            return
+        sensors = [self._sensor_slots.setdefault(one.sensor_id, len(self._sensor_slots)) for one in fresh]
+        for slot, sensor in enumerate(sensors, len(self._sensor_of)):
+            self._series_of[sensor] = slot
+        self._sensor_of = np.concatenate([self._sensor_of, np.array(sensors, np.int64)])
+        for place, column in enumerate(self._columns.values()):
+            column.grow([one[place] for one in fresh])
+        self._limits = np.concatenate([self._limits, np.array([self._registry.limits(one) for one in fresh])])
+        self._checks.grow(len(self._sensor_slots))
+        self._detection.grow(len(self._sensor_slots))
+        self._cadence.grow([self._registry.interval_ms(one) for one in fresh])
+        self._panes.grow(fresh)
+
+    def _count(self, readings: ReadingBatch, checked: Checked) -> None:
+        bucket = readings.offset // LEDGER_BUCKET * LEDGER_BUCKET
+        for one in np.unique(bucket).tolist():
+            count = np.bincount(checked.status[bucket == one], minlength=DUPLICATE + 1).tolist()
+            self._ledger.add(
+                one,
+                on_time=count[OK] + count[OUT_OF_ORDER] + count[CONFLICT],
+                late=count[LATE_READING] + count[AFTER_IDLE_READING],
+                after_idle=count[AFTER_IDLE_READING],
+                duplicates=count[DUPLICATE],
+                conflicts=count[CONFLICT],
+            )
+
+    def _reading_rows(
+        self, readings: ReadingBatch, slot: Ints, status: Any, out_of_range: Flags, stuck: Flags, verdicts: Verdicts
+    ) -> Rows:
+        columns = self._labels(slot)
+        columns |= {
+            "topic": self._topic,
+            "partition": self._partition,
+            "generation": self._generation,
+            "time": readings.time_ms,
+            "offset": readings.offset,
+            "idx": readings.idx,
+            "value": readings.value,
+            "quality": Labels(status.astype(np.int32), QUALITY_NAMES),
+            "out_of_range": out_of_range,
+            "stuck": stuck,
+            "score": verdicts.score,
+            "is_anomaly": verdicts.is_anomaly,
+            "rule_anomaly": verdicts.rule,
+            "model_anomaly": verdicts.model,
+            "flagged_by": verdicts.flagged_by,
+            "scores": verdicts.raw,
+        }
+        if readings.seq is not None:
+            columns["seq"] = [None if seq == NO_SEQ else seq for seq in readings.seq.tolist()]
+        if readings.attributes is not None:
+            columns["attributes"] = readings.attributes
+        if readings.label is not None:
+            columns["label"] = readings.label
+        return Rows("readings", len(slot), columns)
+
+    def _labels(self, slot: Ints, names: Sequence[str] = Series._fields) -> dict[str, ColumnData]:
+        return {name: self._columns[name].of(slot) for name in names}
+
+    def _episode_rows(self, checked: Checked) -> list[Rows]:
+        told = checked.episodes
+        if not len(told.kind):
+            return []
+        slot = np.array([self._series_of[sensor] for sensor in told.slot.tolist()], np.int64)
+        kinds = Labels(told.kind.astype(np.int32), EPISODE_NAMES)
+        return [self._quality_rows(kinds, slot, told.start_ms, told.end_ms, told.readings, told.value)]
+
+    def _gap_rows(self, gaps: Gaps) -> list[Rows]:
+        if not len(gaps):
+            return []
+        value = np.full(len(gaps), np.nan)
+        return [self._quality_rows("gap", gaps.slot, gaps.start_ms, gaps.end_ms, gaps.missing, value)]
+
+    def _quality_rows(
+        self, kind: ColumnData, slot: Ints, start_ms: Ints, end_ms: Ints, readings: Ints, value: Any
+    ) -> Rows:
+        columns = self._labels(slot, ("sensor_id", "sensor_type", "location"))
+        columns |= {
+            "kind": kind,
+            "topic": self._topic,
+            "partition": self._partition,
+            "generation": self._generation,
+            "start": start_ms,
+            "end": [None if end == NO_END else end for end in end_ms.tolist()],
+            "readings": readings,
+            "value": value,
+            "version": (self._generation << VERSION_SHIFT) + readings,
+        }
+        return Rows("data_quality", len(slot), columns)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of checks, cadence and detectors, bytes."""
+        return self._checks.nbytes + self._cadence.nbytes + self._detection.nbytes
+
+    def snapshot(self) -> tuple[Any, ...]:
+        """Plain values and arrays."""
+        series = tuple(tuple(one) for one in self._series)
+        parts = (self._checks, self._cadence, self._detection, self._panes)
+        return (
+            STATE_VERSION,
+            series,
+            (self._watermark_ms, self._origin_ms),
+            self._ledger.state(),
+            *(p.snapshot() for p in parts),
+        )
+
+    def load(self, state: tuple[Any, ...]) -> None:
+        """Go on from `snapshot()`. Limits and intervals are those configured now."""
+        _, series, (self._watermark_ms, self._origin_ms), ledger, checks, cadence, detection, panes = state
+        for one in series:
+            self._slot(Series(*one))
+        self._grow()
+        self._ledger.load(ledger)
+        self._checks.load(checks)
+        self._cadence.load(cadence, [self._registry.interval_ms(one) for one in self._series])
+        self._detection.load(detection)
+        self._panes.load(panes)

@@ -1,0 +1,62 @@
+"""Which shard a sensor or a group belongs to, and splitting a batch along that.
+
+The hash is ours to keep: it decides where state lives, so it must never change with a library. crc32 is mixed further
+because Kafka's default partitioner is crc32 too: within one partition plain crc32 would leave some shards empty.
+"""
+
+from collections.abc import Callable
+from zlib import crc32
+
+import numpy as np
+
+from operators.batches import Codes, ReadingBatch, Series, SeriesDictionary
+
+_MASK = 0xFFFFFFFF
+
+
+def stable_hash(text: str) -> int:
+    """32 well-mixed bits of a text, the same for good (crc32, then the finalizer of MurmurHash3)."""
+    h = crc32(text.encode())
+    h = ((h ^ (h >> 16)) * 0x85EBCA6B) & _MASK
+    h = ((h ^ (h >> 13)) * 0xC2B2AE35) & _MASK
+    return h ^ (h >> 16)
+
+
+def shard_of(text: str, shards: int) -> int:
+    """The shard, 0 .. shards - 1, of a sensor id or a group key."""
+    return stable_hash(text) % shards
+
+
+class CodeMap:
+    """Numbers of one's own for the codes of a series dictionary; asked once per series, then array look-ups."""
+
+    def __init__(self, number: Callable[[Series], int]) -> None:
+        self._number = number
+        self._series: SeriesDictionary | None = None
+        self._numbers = np.empty(0, np.int32)
+
+    def __call__(self, series: SeriesDictionary, code: Codes) -> Codes:
+        """(n,) codes -> (n,) numbers."""
+        if series is not self._series:
+            self._series = series
+            self._numbers = np.empty(0, np.int32)
+        known = len(self._numbers)
+        if known < len(series):
+            fresh = [self._number(one) for one in series.values[known:]]
+            self._numbers = np.concatenate([self._numbers, np.array(fresh, np.int32)])
+        return self._numbers[code]
+
+
+def split(batch: ReadingBatch, shard: Codes, shards: int) -> dict[int, ReadingBatch]:
+    """The batch's rows by shard, each in their order; shards without rows are left out."""
+    if shards == 1:
+        return {0: batch}
+    order = np.argsort(shard.astype(np.uint8), kind="stable")  # radix sort for one byte
+    ends = np.cumsum(np.bincount(shard, minlength=shards)).tolist()
+    parts = {}
+    start = 0
+    for k, end in enumerate(ends):
+        if end > start:
+            parts[k] = batch.take(order[start:end])
+        start = end
+    return parts
