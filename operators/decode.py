@@ -132,6 +132,8 @@ class _Batch:
         return True
 
     def _add_elements(self, number: int, readings: list[Reading], positions: range | list[int]) -> None:
+        if not readings:
+            return
         self._columns.add(readings)
         self._element_message.append(np.full(len(positions), number, np.int64))
         self._element_idx.append(np.array(positions, np.int32))

@@ -37,9 +37,9 @@ class ReadingColumns:
 
     def add(self, readings: list[Reading]) -> None:
         """Append one row per reading."""
-        codes, first = self._codes, len(self)
+        first = len(self)
         # Comprehensions: the interpreter's specialised attribute access beats attrgetter on these objects.
-        self._code.fromlist([codes[r.sensor_id, r.sensor_type, r.location, r.asset_id, r.unit] for r in readings])
+        self._code.fromlist(self._codes.of(readings))
         self._value.fromlist([r.value for r in readings])
         stamps = [r.timestamp for r in readings]
         try:
@@ -54,34 +54,34 @@ class ReadingColumns:
     def _add_rare(self, readings: list[Reading], first: int) -> None:
         if any(r.seq is not None for r in readings):
             self._seq.extend([NO_SEQ] * (first - len(self._seq)))
-            self._seq.extend([self._seq_of(r, first + i) for i, r in enumerate(readings)])
+            self._add_seq([NO_SEQ if r.seq is None else r.seq for r in readings], first)
         if any(r.label for r in readings):
             self._label.extend([0] * (first - len(self._label)))
-            self._label.extend([self._labels[r.label] for r in readings])
+            self._label.fromlist([self._labels[r.label] for r in readings])
         if any(r.attributes for r in readings):
             self._attributes.extend([""] * (first - len(self._attributes)))
-            self._attributes.extend([self._attributes_of(r, first + i) for i, r in enumerate(readings)])
+            self._add_attributes([bytes(r.attributes) for r in readings], first)
 
-    def _seq_of(self, reading: Reading, row: int) -> int:
-        if reading.seq is None:
-            return NO_SEQ
-        if -(2**63) <= reading.seq < 2**63:
-            return reading.seq
-        self.faults.setdefault(row, Fault("wrong_type", f"seq: {reading.seq} does not fit 64 bits"))
-        return NO_SEQ
+    def _add_seq(self, numbers: list[int], first: int) -> None:
+        for row, number in enumerate(numbers, first):
+            if not -(2**63) <= number < 2**63:
+                self.faults.setdefault(row, Fault("wrong_type", f"seq: {number} does not fit 64 bits"))
+                numbers[row - first] = NO_SEQ
+        self._seq.fromlist(numbers)
 
-    def _attributes_of(self, reading: Reading, row: int) -> str:
-        raw = bytes(reading.attributes)
-        if raw in (b"", b"null"):
-            return ""
-        if raw[:1] != b"{":
-            self.faults.setdefault(row, Fault("wrong_type", "attributes: expected `object`"))
-        try:
-            return raw.decode()
-        except UnicodeDecodeError as error:
-            detail = f"attributes: not UTF-8 text: byte 0x{raw[error.start]:02x} at position {error.start}"
-            self.faults.setdefault(row, Fault("not_utf8", detail))
-            return ""
+    def _add_attributes(self, raws: list[bytes], first: int) -> None:
+        for row, raw in enumerate(raws, first):
+            try:
+                text = raw.decode()
+            except UnicodeDecodeError as error:
+                detail = f"attributes: not UTF-8 text: byte 0x{raw[error.start]:02x} at position {error.start}"
+                self.faults.setdefault(row, Fault("not_utf8", detail))
+                text = ""
+            if text == "null":
+                text = ""
+            if text and text[0] != "{":
+                self.faults.setdefault(row, Fault("wrong_type", "attributes: expected `object`"))
+            self._attributes.append(text)
 
     @property
     def code(self) -> Codes:

@@ -31,29 +31,28 @@ def to_ms(stamps: Sequence[int | str]) -> tuple[Ints, dict[int, Fault]]:
 
     Integers are milliseconds; text is RFC 3339 with an offset; what is finer than milliseconds is cut off.
     """
-    texts = {i: stamp for i, stamp in enumerate(stamps) if isinstance(stamp, str)}
-    numbers = [stamp if isinstance(stamp, int) else 0 for stamp in stamps]
-    faults: dict[int, Fault] = {}
-    for i, moment in zip(texts, _moments(list(texts.values())), strict=True):
-        if isinstance(moment, Fault):
-            faults[i] = moment
-        else:
-            numbers[i] = (moment - _EPOCH) // _MILLISECOND
-    for i, number in enumerate(numbers):
-        if not -(2**63) <= number < 2**63:
-            numbers[i] = 0
-            faults[i] = Fault("timestamp_range", "timestamp: beyond 64 bits; send epoch milliseconds")
-    return np.array(numbers, np.int64), faults
-
-
-def _moments(texts: list[str]) -> Sequence[datetime | Fault]:
     try:
-        return msgspec.convert(texts, list[_Aware])
+        moments = msgspec.convert(stamps, list[_Aware])
     except msgspec.ValidationError:
-        return [_moment(text) for text in texts]
+        return _to_ms_one_by_one(stamps)
+    return np.array([(moment - _EPOCH) // _MILLISECOND for moment in moments], np.int64), {}
 
 
-def _moment(text: str) -> datetime | Fault:
+def _to_ms_one_by_one(stamps: Sequence[int | str]) -> tuple[Ints, dict[int, Fault]]:
+    time_ms = np.zeros(len(stamps), np.int64)
+    faults: dict[int, Fault] = {}
+    for i, stamp in enumerate(stamps):
+        number = _number(stamp) if isinstance(stamp, str) else stamp
+        if isinstance(number, Fault):
+            faults[i] = number
+        elif -(2**63) <= number < 2**63:
+            time_ms[i] = number
+        else:
+            faults[i] = Fault("timestamp_range", "timestamp: beyond 64 bits; send epoch milliseconds")
+    return time_ms, faults
+
+
+def _number(text: str) -> int | Fault:
     try:
         moment = msgspec.convert(text, datetime)
     except msgspec.ValidationError:
@@ -63,7 +62,7 @@ def _moment(text: str) -> datetime | Fault:
     if moment.tzinfo is None:
         detail = f"timestamp: {text[:40]!r} has no offset; end it with Z for UTC, or with an offset such as +02:00"
         return Fault("timestamp_format", detail)
-    return moment
+    return (moment - _EPOCH) // _MILLISECOND
 
 
 def guard(time_ms: Ints, kafka_ms: Ints, *, max_ahead_ms: int) -> dict[int, Fault]:
