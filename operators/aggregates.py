@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from models.importing import KindError, load_object
+from models.importing import KindError, construct, load_class, told
 from operators.batches import Floats, Ints
 
 
@@ -69,13 +69,7 @@ class Range:
 
 def load_aggregate(path: str) -> Aggregate:
     """The aggregate at an import path, tried on a small example. Raises KindError with one line for people."""
-    found = load_object(path, what="an aggregate class")
-    if not isinstance(found, type):
-        raise KindError(f"{path} is a {type(found).__name__}: an aggregate is a class")
-    try:
-        aggregate = found()
-    except Exception as error:
-        raise KindError(f"{path}: could not be built without arguments: {type(error).__name__}: {error}") from error
+    aggregate = construct(load_class(path, what="an aggregate class"), {}, path=path)
     missing = [part for part in ("name", "initialize", "add", "merge", "result") if not hasattr(aggregate, part)]
     if not isinstance(aggregate, Aggregate):
         raise KindError(f"{path} is not an aggregate: it lacks {', '.join(missing)}")
@@ -95,7 +89,7 @@ def _try(path: str, aggregate: Aggregate) -> None:
         aggregate.merge(into, np.array([1, 1], np.int64), state)
         result = aggregate.result(into)
     except Exception as error:
-        raise KindError(f"{path}: a trial with three values failed: {type(error).__name__}: {error}") from error
+        raise KindError(f"{path}: a trial with three values failed: {told(error)}") from error
     for what, array, dimensions in (("initialize(2)", state, 2), ("result()", result, 1)):
         if (
             not isinstance(array, np.ndarray)

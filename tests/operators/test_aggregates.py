@@ -291,12 +291,12 @@ class Demanding(Range):
         ("Range", "'Range' is not an import path: write the module and the name of an aggregate class"),
         ("nowhere.Range", "nowhere.Range: no module 'nowhere'; is it installed"),
         ("operators.aggregates.Rnge", "has no 'Rnge'; did you mean Range?"),
-        ("operators.aggregates.load_aggregate", "is a function: an aggregate is a class"),
+        ("operators.aggregates.load_aggregate", "is a function, not an aggregate class"),
         (f"{__name__}.Unfinished", "is not an aggregate: it lacks add, merge, result"),
         (f"{__name__}.Nameless", "its name = '' must be text"),
         (f"{__name__}.Crooked", r"result() must give a float64 array of shape (2,) for two groups"),
         (f"{__name__}.Failing", "a trial with three values failed: ZeroDivisionError: no"),
-        (f"{__name__}.Demanding", "could not be built without arguments: TypeError"),
+        (f"{__name__}.Demanding", "needs the parameter 'size'; it takes size"),
     ],
 )
 def test_wrong_aggregates_are_refused_at_start(path: str, message: str) -> None:
