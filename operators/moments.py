@@ -90,7 +90,7 @@ class Moments:
         )
         if len({len(c) for c in columns}) > 1:
             raise ValueError(f"columns of different lengths: {[len(c) for c in columns]}")
-        _add(self._ints, self._floats, *columns, partition)
+        _add(self._ints, self._floats, *columns, int(partition))
 
     def merge(self, into_slots: npt.ArrayLike, other: "Moments") -> None:
         """Take in other's group i into group into_slots[i]; several may go to one. Raises IndexError, ValueError."""

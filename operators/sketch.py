@@ -111,7 +111,7 @@ class Sketch:
         if not 0 <= q <= 1:
             raise ValueError(f"quantile {q}: must be from 0 to 1")
         keys, counts = self.state()
-        return _quantile(column(keys, np.int64), column(counts, np.int64), groups, q, _MIDDLES)
+        return _quantile(column(keys, np.int64), column(counts, np.int64), groups, float(q), _MIDDLES)
 
     def state(self) -> tuple[Ints, Ints]:
         """Plain arrays for a snapshot: keys (slot << 32 | bucket) in ascending order, and counts. Not to be written."""
