@@ -1,0 +1,187 @@
+"""An embedded ClickHouse for one machine: a process that owns chDB and answers ClickHouse's HTTP interface.
+
+    python -m infra.embedded.clickhouse --data-dir DIR --port 8123
+
+    with EmbeddedClickHouse(data_dir, log=logs / "clickhouse.log") as clickhouse:
+        clickhouse_connect.get_client(host="127.0.0.1", port=clickhouse.port)
+
+What is acknowledged outlives kill -9 of the process (a loss of power is for a real server). It has no password and so
+listens on loopback addresses only.
+"""
+
+import argparse
+import re
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from infra.embedded.limits import Limits
+from infra.embedded.process import ChildFailed, ChildProcess
+
+_READY = "ready: ClickHouse {version} at http://{host}:{port}/ with its data in {data_dir}"
+_READY_PORT = re.compile(r"^ready: ClickHouse \S+ at http://[^/]*:(\d+)/", re.MULTILINE)
+_LOOPBACK = ("127.0.0.1", "localhost")
+_KEEP_ALIVE_S = 60  # longer than the pauses of a writer that inserts once per epoch
+_DRAIN_S = 5
+
+
+class EmbeddedClickHouse:
+    """The endpoint as a child process.
+
+    data_dir: kept between runs; one process at a time.
+    log: file that takes its output.
+    port: 0 chooses a free one at the first start and keeps it for later ones.
+    """
+
+    def __init__(self, data_dir: Path, *, log: Path, port: int = 0, limits: Limits | None = None) -> None:
+        self.name = "clickhouse"
+        self.port = port
+        self._data_dir = data_dir
+        self._log = log
+        self._limits = limits or Limits()
+        self._process: ChildProcess | None = None
+
+    def start(self, *, cancelled: Callable[[], bool] = lambda: False) -> None:
+        """Start it and wait until it answers. After stop() or kill() it may be started again.
+
+        Raises ChildFailed with the end of its log, or StartCancelled.
+        """
+        flags = [f"--{name.replace('_', '-')}={value}" for name, value in asdict(self._limits).items()]
+        argv = [sys.executable, "-m", "infra.embedded.clickhouse", f"--data-dir={self._data_dir}"]
+        self._process = ChildProcess(
+            self.name, [*argv, f"--port={self.port}", *flags], log=self._log, ready=self._answers, stop_timeout_s=15
+        )
+        self._process.start(cancelled=cancelled)
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._child().pid
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs; else its exit code, or minus the signal that ended it."""
+        return self._child().returncode
+
+    def failure(self) -> ChildFailed:
+        """What to say when it has ended by itself."""
+        return self._child().failure()
+
+    def stop(self) -> int | None:
+        """Let running queries end, for some seconds, then shut down; its exit code, None when it was never started."""
+        return self._process.stop() if self._process else None
+
+    def kill(self) -> None:
+        """End it at once, as kill -9 does."""
+        self._child().kill()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _child(self) -> ChildProcess:
+        if self._process is None:
+            raise RuntimeError("the embedded ClickHouse has not been started")
+        return self._process
+
+    def _answers(self) -> bool:
+        told = _READY_PORT.search(self._child().log_tail())
+        if told is None:
+            return False
+        self.port = int(told[1])
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=2)
+        try:
+            connection.request("GET", "/ping")
+            return connection.getresponse().status == 200
+        except (OSError, HTTPException):
+            return False
+        finally:
+            connection.close()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or Ctrl-C; the exit code: 0, or 1 when it could not be started."""
+    arguments = _arguments(argv)
+    limits = Limits(**{field.name: getattr(arguments, field.name) for field in fields(Limits)})
+    try:
+        with _bind(arguments.host, arguments.port) as listener:
+            return _serve(listener, arguments.data_dir.absolute(), limits)
+    except _CannotServe as error:
+        print(f"streamgauge clickhouse: {error}", file=sys.stderr)
+        return 1
+
+
+class _CannotServe(Exception):
+    """Why the endpoint cannot be started and what to do."""
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.embedded.clickhouse",
+        description="ClickHouse's HTTP interface over an embedded chDB, for this machine only.",
+    )
+    parser.add_argument("--data-dir", type=Path, required=True, help="where the database is kept")
+    parser.add_argument("--host", choices=_LOOPBACK, default=_LOOPBACK[0], help="it has no password: loopback only")
+    parser.add_argument("--port", type=int, required=True, help="0 chooses a free one")
+    for field in fields(Limits):
+        flag = f"--{field.name.replace('_', '-')}"
+        parser.add_argument(flag, type=type(field.default), default=field.default, help="default: %(default)s")
+    return parser.parse_args(argv)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    # The protocol is named because asyncio sets TCP_NODELAY only where it is; without, each answer takes 40 ms more.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise _CannotServe(f"port {port} on {host}: {error}; choose another one, or 0 for any that is free") from None
+    return listener
+
+
+def _serve(listener: socket.socket, data_dir: Path, limits: Limits) -> int:
+    # Imported here: only the process that serves pays for them, and chDB must not be open where somebody may fork.
+    import uvicorn
+
+    from infra.embedded.endpoint import Endpoint
+    from infra.embedded.engine import DataDirError, Engine
+
+    for stop in (signal.SIGTERM, signal.SIGINT):  # uvicorn stops on them, then raises them again
+        signal.signal(stop, lambda *_: None)
+    try:
+        engine = Engine(data_dir)
+    except DataDirError as error:
+        raise _CannotServe(str(error)) from None
+    listener.listen()
+    host, port = listener.getsockname()
+    print(_READY.format(version=engine.version, host=host, port=port, data_dir=data_dir), flush=True)
+    config = uvicorn.Config(
+        Endpoint(engine, limits).app,
+        log_level="warning",
+        access_log=False,
+        lifespan="on",
+        server_header=False,
+        limit_concurrency=256,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_DRAIN_S,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+    engine.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

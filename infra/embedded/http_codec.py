@@ -1,0 +1,81 @@
+"""Compressed HTTP bodies, both ways, and multipart forms."""
+
+import email.policy
+import gzip
+import io
+from collections.abc import Callable
+from email.parser import BytesParser
+from typing import Protocol
+
+import lz4.frame
+import zstandard
+
+from infra.embedded.errors import BAD_ARGUMENTS, CANNOT_DECOMPRESS, NOT_IMPLEMENTED, TOO_LARGE, QueryError
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+# Each reader goes on over all frames of a body: clickhouse-connect sends one per block.
+_READERS: dict[str, Callable[[io.BytesIO], _Readable]] = {
+    "gzip": lambda body: gzip.GzipFile(fileobj=body),
+    "lz4": lz4.frame.LZ4FrameFile,
+    "zstd": lambda body: zstandard.ZstdDecompressor().stream_reader(body, read_across_frames=True),
+}
+_COMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    "lz4": lz4.frame.compress,
+    "zstd": lambda body: zstandard.ZstdCompressor(level=1).compress(body),
+    "gzip": lambda body: gzip.compress(body, compresslevel=1),
+}
+
+
+def decompress(body: bytes, *, encoding: str, max_bytes: int) -> bytes:
+    """The body of a request whose Content-Encoding is `encoding` ("" or "identity": as it is).
+
+    Raises QueryError for an unknown encoding, a damaged or cut-off body, or one of more than `max_bytes` unpacked.
+    """
+    if encoding in ("", "identity"):
+        return body
+    if encoding not in _READERS:
+        raise QueryError(NOT_IMPLEMENTED, f"Content-Encoding {encoding}: not served; use one of {', '.join(_READERS)}")
+    try:
+        unpacked = _READERS[encoding](io.BytesIO(body)).read(max_bytes + 1)
+    except (OSError, EOFError, RuntimeError, zstandard.ZstdError) as error:
+        raise QueryError(CANNOT_DECOMPRESS, f"The body is not valid {encoding}: {error}") from None
+    if len(unpacked) > max_bytes:
+        raise too_large(max_bytes)
+    return unpacked
+
+
+def compress(body: bytes, *, accept_encoding: str) -> tuple[bytes, str]:
+    """The body in the first encoding we have of those accepted, and that encoding ("" when there is none)."""
+    accepted = {offer.partition(";")[0].strip() for offer in accept_encoding.split(",")}
+    for encoding, pack in _COMPRESS.items():
+        if encoding in accepted:
+            return pack(body), encoding
+    return body, ""
+
+
+def form_fields(body: bytes, *, content_type: str) -> dict[str, str]:
+    """The text fields of a multipart/form-data body. Raises QueryError when it is none or holds files."""
+    header = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1")
+    form = BytesParser(policy=email.policy.HTTP).parsebytes(header + body)
+    if not form.is_multipart():
+        raise QueryError(BAD_ARGUMENTS, "The body is not valid multipart/form-data")
+    fields: dict[str, str] = {}
+    for part in form.iter_parts():
+        if part.get_filename() is not None:
+            raise QueryError(NOT_IMPLEMENTED, "External tables are not served by the embedded endpoint")
+        content = part.get_payload(decode=True)
+        assert isinstance(content, bytes)
+        fields[str(part.get_param("name", "", header="content-disposition"))] = content.decode()
+    return fields
+
+
+def too_large(max_bytes: int) -> QueryError:
+    """What to say to a body of more than `max_bytes`."""
+    return QueryError(
+        TOO_LARGE,
+        f"The body has more than {max_bytes} bytes, unpacked or packed: send smaller blocks. (TOO_MANY_BYTES)",
+    )
