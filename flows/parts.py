@@ -1,9 +1,8 @@
 """From settings to the objects a flow's steps are made of; one factory per step."""
 
-from models.catalog import build as build_detector
-
 from flows.ports import Ports
 from flows.settings import Settings
+from models.catalog import build as build_detector
 from operators.aggregates import load_aggregate
 from operators.cadence import Cadence
 from operators.clock import Announcer, PartitionClock

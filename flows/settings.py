@@ -9,9 +9,11 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
+
+from infra.simulate.config import SimulationConfig
 
 ENV_PREFIX = "STREAMGAUGE_"
 DEFAULT_FILE = Path("streamgauge.toml")
@@ -234,6 +236,7 @@ class Settings(_Section, frozen=True):
     registry: Registry = Registry()
     clickhouse: ClickHouse = ClickHouse()
     worker: Worker = Worker()
+    simulate: SimulationConfig = SimulationConfig()
     data_dir: str = ".streamgauge"
     """Where the embedded broker and ClickHouse keep their data."""
 
@@ -251,6 +254,54 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
         raise SettingsError(_explain(error, raw)) from None
     _check(settings)
     return settings
+
+
+class Sourced(NamedTuple):
+    """One setting as it is in force: dotted name, value for people (secrets hidden), where it comes from."""
+
+    name: str
+    shown: str
+    source: Literal["default", "file", "environment"]
+
+
+def sources(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> list[Sourced]:
+    """Every setting in force. Raises SettingsError as `load` does."""
+    in_file = _leaves(_read(path))
+    told: dict[str, Any] = {}
+    _override(told, environ)
+    in_environment = _leaves(told)
+    found = []
+    for name, value in _leaves(_plain(load(path, environ))).items():
+        source: Literal["default", "file", "environment"] = "default"
+        if _given(name, in_environment):
+            source = "environment"
+        elif _given(name, in_file):
+            source = "file"
+        found.append(Sourced(name, str(value), source))
+    return found
+
+
+def _given(name: str, given: Mapping[str, Any]) -> bool:
+    return any(one == name or one.startswith(f"{name}.") or name.startswith(f"{one}.") for one in given)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, msgspec.Struct):
+        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, Secret):
+        return "***" if value else "(none)"
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return value
+
+
+def _leaves(value: Any, name: str = "") -> dict[str, Any]:
+    if isinstance(value, dict) and (value or not name):
+        below = [_leaves(one, f"{name}.{key}" if name else key) for key, one in value.items()]
+        return {path: leaf for leaves in below for path, leaf in leaves.items()}
+    return {name: value}
 
 
 def _read(path: Path | None) -> dict[str, Any]:
@@ -303,6 +354,8 @@ def _decode(kind: type, value: Any) -> Any:
     if kind is Duration:
         return Duration.parse(value)
     if kind is Secret:
+        if not isinstance(value, str):
+            raise ValueError("expected text")
         return Secret(value)
     raise NotImplementedError(kind)
 

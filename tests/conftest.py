@@ -6,8 +6,14 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from hypothesis import settings
 
 from infra.embedded.clickhouse import EmbeddedClickHouse
+
+
+# The first call of a compiled kernel takes seconds; the same examples every time.
+settings.register_profile("suite", deadline=None, derandomize=True)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")
