@@ -1,6 +1,6 @@
 """Recorded data as a stream: files merged by event time, in memory of bounded size."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -129,23 +129,38 @@ def replay(
     speed: event time per wall-clock time: 1 is as it happened, 60 a minute a second, 0 as fast as possible.
     on_progress: told now and then how many readings were handed over.
     """
-    sent, begun = 0, None
-    with closing(source.steps()) as steps:
-        for reached_ms, messages in steps:
-            if speed:
-                begun = begun or (clock_ms(), reached_ms)
-                due_ms = begun[0] + (reached_ms - begun[1]) / speed
-                while (ahead_ms := due_ms - clock_ms()) > 0 and not stop.wait(ahead_ms / 1000):
-                    pass
-            if stop.is_set():
-                break
-            for key, value, time_ms in messages:
-                producer.produce(topic, key, value, time_ms)
-            before, sent = sent, sent + len(messages)
-            if on_progress is not None and sent // _PROGRESS_READINGS > before // _PROGRESS_READINGS:
-                on_progress(sent)
-    producer.flush()
+    try:
+        with closing(source.steps()) as steps:
+            _play(steps, producer, topic, speed, stop, clock_ms, on_progress)
+    finally:
+        # Also after a file broke: what was sent before is delivered.
+        producer.flush()
     return source.files
+
+
+def _play(
+    steps: Iterable[Step],
+    producer: Producer,
+    topic: str,
+    speed: float,
+    stop: Event,
+    clock_ms: Callable[[], int],
+    on_progress: Callable[[int], None] | None,
+) -> None:
+    sent, begun = 0, None
+    for reached_ms, messages in steps:
+        if speed:
+            begun = begun or (clock_ms(), reached_ms)
+            due_ms = begun[0] + (reached_ms - begun[1]) / speed
+            while (ahead_ms := due_ms - clock_ms()) > 0 and not stop.wait(ahead_ms / 1000):
+                pass
+        if stop.is_set():
+            return
+        for key, value, time_ms in messages:
+            producer.produce(topic, key, value, time_ms)
+        before, sent = sent, sent + len(messages)
+        if on_progress is not None and sent // _PROGRESS_READINGS > before // _PROGRESS_READINGS:
+            on_progress(sent)
 
 
 def _span(plan: Plan) -> tuple[int, int] | None:

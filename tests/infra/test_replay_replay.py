@@ -221,6 +221,15 @@ def test_a_replay_stops_when_told_and_delivers_what_it_sent(tmp_path: Path) -> N
     assert len(producer.sent_ms) == producer.flushed == 4
 
 
+def test_what_was_sent_before_a_file_broke_is_delivered(tmp_path: Path) -> None:
+    whole = gzip.compress(b"".join(b'{"time":"%b","value":%d}\n' % (stamp(s).encode(), s) for s in range(10_000)))
+    (tmp_path / "a.jsonl.gz").write_bytes(whole[:-100])
+    producer = TimedProducer(Wall())
+    with pytest.raises(ReplayError, match="cannot be read"):
+        replay(Replay([tmp_path / "a.jsonl.gz"]), producer, topic="t", stop=Event())
+    assert producer.flushed == len(producer.sent_ms) > 5_000
+
+
 def test_progress_is_told(tmp_path: Path) -> None:
     told: list[int] = []
     source = Replay([write_csv(tmp_path / "a.csv", *range(25_000))])
