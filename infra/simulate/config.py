@@ -19,7 +19,8 @@ FaultKind = Literal["spike", "drop", "drift", "stuck", "noise_burst", "silence"]
 FAULT_KINDS: tuple[FaultKind, ...] = ("spike", "drop", "drift", "stuck", "noise_burst", "silence")
 LOCATIONS = ("server_room", "office", "warehouse", "laboratory", "factory_floor")
 
-Positive = Annotated[float, msgspec.Meta(gt=0)]
+Rate = Annotated[float, msgspec.Meta(ge=0.001)]
+Seconds = Annotated[float, msgspec.Meta(ge=0.001, le=86_400)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=0.5)]
 
@@ -57,8 +58,8 @@ class FaultModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """How often a kind of fault happens beside the other kinds (`weight`), and for how long, seconds."""
 
     weight: NotNegative
-    min_s: Positive
-    max_s: Positive
+    min_s: Seconds
+    max_s: Seconds
 
 
 DEFAULT_MODELS: dict[str, SensorModel] = {
@@ -172,7 +173,7 @@ class SimulationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
     seed: int = 1
     sensors: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 35
-    rate: Positive = 100.0
+    rate: Rate = 100.0
     locations: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = LOCATIONS
     fault_share: Share = 0.05
     inject: tuple[FaultKind, ...] = FAULT_KINDS
@@ -193,7 +194,13 @@ class SimulationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         return {kind: models[kind] for kind in FAULT_KINDS if kind in self.inject and models[kind].weight > 0}
 
     def check(self) -> None:
-        """Raises SimulationError for what one field alone cannot say."""
+        """Raises SimulationError: for a field out of its range, and for what one field alone cannot say."""
+        try:
+            # A struct that was not read from a file has not been looked at yet.
+            msgspec.convert(msgspec.to_builtins(self), SimulationConfig)
+        except msgspec.ValidationError as error:
+            what, _, field = str(error).partition(" - at `$.")
+            raise SimulationError(f"{field.rstrip('`')}: {what}") from None
         if self.rate > 1000 * self.sensors:
             raise SimulationError(
                 f"rate = {self.rate:g}: at most 1000 readings a second from each of {self.sensors} sensors; "

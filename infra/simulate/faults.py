@@ -15,7 +15,7 @@ from infra.simulate.randomness import Floats, Ints
 from infra.simulate.sensors import Sensors
 
 LABELS: tuple[str, ...] = ("normal", *FAULT_KINDS)
-"""Ground truth by code: Faulty.label holds indices into it."""
+"""Ground truth by code: `Columns.label` of a simulation holds indices into it."""
 NORMAL = 0
 SILENCE = LABELS.index("silence")
 
