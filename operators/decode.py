@@ -4,12 +4,15 @@ The kind of a payload is seen from its content: one JSON object, a JSON array of
 an Arrow IPC stream or file. A bad element never takes its neighbours with it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import numpy as np
 
 from operators.batches import Codes, Floats, Ints, Labels, Messages
+from operators.decode_arrow import ArrowRefused, is_arrow, read_table, row_text, to_columns
 from operators.decode_json import explain, is_array, split
 from operators.reading_columns import ReadingColumns
 from operators.records import Reading
@@ -98,8 +101,19 @@ class _Batch:
             self._reject(number, Fault("too_large", detail))
         elif not payload or payload.isspace():
             self._reject(number, Fault("empty_payload", "the payload is empty"))
+        elif is_arrow(payload):
+            self._add_arrow(number, payload)
         else:
             self._add_json(number, payload)
+
+    def _add_arrow(self, number: int, payload: bytes) -> None:
+        try:
+            columns = to_columns(read_table(payload, max_rows=MAX_ELEMENTS), self._codes)
+        except ArrowRefused as refused:
+            self._reject(number, refused.fault)
+        else:
+            self._columns.add_arrow(columns)
+            self._add_positions(number, range(len(columns.time_ms)))
 
     def _add_json(self, number: int, payload: bytes) -> None:
         if is_array(payload):
@@ -132,9 +146,12 @@ class _Batch:
         return True
 
     def _add_elements(self, number: int, readings: list[Reading], positions: range | list[int]) -> None:
-        if not readings:
-            return
         self._columns.add(readings)
+        self._add_positions(number, positions)
+
+    def _add_positions(self, number: int, positions: range | list[int]) -> None:
+        if not positions:
+            return
         self._element_message.append(np.full(len(positions), number, np.int64))
         self._element_idx.append(np.array(positions, np.int32))
 
@@ -173,13 +190,20 @@ class _Batch:
         return _in_order(decoded, faults)
 
     def _reject_rows(self, decoded: Decoded, faults: dict[int, Fault]) -> None:
-        opened, pieces = -1, [b""]
+        opened, piece = -1, _pieces(b"")
         for row in sorted(faults):
             number, idx = int(decoded.message[row]), int(decoded.idx[row])
             if number != opened:
-                opened, pieces = number, split(self._messages.payloads[number] or b"")
-            self._rejects.append(Reject(number, idx, faults[row], pieces[idx]))
+                opened, piece = number, _pieces(self._messages.payloads[number] or b"")
+            self._rejects.append(Reject(number, idx, faults[row], piece(idx)))
         self._rejects.sort(key=lambda reject: (reject.message, reject.idx))
+
+
+def _pieces(payload: bytes) -> Callable[[int], bytes]:
+    """What a payload holds at a position, for the dead letters."""
+    if is_arrow(payload):
+        return partial(row_text, read_table(payload, max_rows=MAX_ELEMENTS))
+    return split(payload).__getitem__
 
 
 def _in_order(decoded: Decoded, faults: dict[int, Fault]) -> Decoded:

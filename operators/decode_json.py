@@ -13,7 +13,7 @@ _whole = msgspec.json.Decoder(msgspec.Raw).decode
 _scan = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str).raw_decode
 _space = re.compile(r"[ \t\n\r]*")
 
-REQUIRED = ("sensor_id", "value", "timestamp")
+_REQUIRED = ("sensor_id", "value", "timestamp")
 
 
 def is_array(payload: bytes) -> bool:
@@ -94,7 +94,7 @@ def _explain_field(error: str) -> Fault:
     field = path.rstrip("`").lstrip(".")
     if missing := re.search(r"missing required field `(\w+)`", message):
         return Fault("missing_field", f"{missing[1]}: is missing")
-    if field in REQUIRED and "got `null`" in message:
+    if field in _REQUIRED and "got `null`" in message:
         return Fault("missing_field", f"{field}: is null")
     detail = message[:1].lower() + message[1:]
     if field:

@@ -6,6 +6,7 @@ from typing import cast
 import numpy as np
 
 from operators.batches import NO_SEQ, Codes, Floats, Ints, Labels
+from operators.decode_arrow import ArrowColumns
 from operators.records import Reading
 from operators.rejects import Fault
 from operators.series_codes import SeriesCodes
@@ -50,6 +51,24 @@ class ReadingColumns:
             self.faults.update((first + i, fault) for i, fault in faults.items())
         if [0 for r in readings if r.seq is not None or r.label or r.attributes]:
             self._add_rare(readings, first)
+
+    def add_arrow(self, columns: ArrowColumns) -> None:
+        """Append the rows of an Arrow message."""
+        first = len(self)
+        self._code.frombytes(columns.code.tobytes())
+        self._time.frombytes(columns.time_ms.tobytes())
+        self._value.frombytes(columns.value.tobytes())
+        self.faults.update((first + row, fault) for row, fault in columns.faults.items())
+        if columns.seq is not None:
+            self._seq.extend([NO_SEQ] * (first - len(self._seq)))
+            self._seq.frombytes(columns.seq.tobytes())
+        if columns.label is not None:
+            self._label.extend([0] * (first - len(self._label)))
+            codes = np.array([self._labels[text] for text in columns.label.values], np.int32)
+            self._label.frombytes(codes[columns.label.codes].tobytes())
+        if columns.attributes is not None:
+            self._attributes.extend([""] * (first - len(self._attributes)))
+            self._attributes.extend(columns.attributes)
 
     def _add_rare(self, readings: list[Reading], first: int) -> None:
         if any(r.seq is not None for r in readings):
