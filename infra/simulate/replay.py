@@ -156,8 +156,7 @@ def _play(
                 pass
         if stop.is_set():
             return
-        for key, value, time_ms in messages:
-            producer.produce(topic, key, value, time_ms)
+        producer.produce_many(topic, messages)
         before, sent = sent, sent + len(messages)
         if on_progress is not None and sent // _PROGRESS_READINGS > before // _PROGRESS_READINGS:
             on_progress(sent)

@@ -1,7 +1,7 @@
 """Sends what the simulation makes: history at full speed, then the present as it happens."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from threading import Event
 from typing import Protocol
 
@@ -15,8 +15,8 @@ _LIVE_STEP_S = 0.1
 class Producer(Protocol):
     """What simulator and replay need of a Kafka producer; see infra.kafka.producer."""
 
-    def produce(self, topic: str, key: bytes, value: bytes, timestamp_ms: int) -> None:
-        """Hand over one message; waits while the producer's queue is full."""
+    def produce_many(self, topic: str, messages: Iterable[Message]) -> None:
+        """Hand over messages; waits while the producer's queue is full."""
         ...
 
     def flush(self) -> object:
@@ -45,7 +45,9 @@ def history(
     sent, step_ms = 0, simulation.rows_to_ms(_BATCH_ROWS)
     for start in range(from_ms, to_ms, step_ms):
         end = min(start + step_ms, to_ms)
-        sent += _send(simulation.batch(start, end), producer, topic)
+        messages = simulation.batch(start, end)
+        producer.produce_many(topic, messages)
+        sent += len(messages)
         if on_progress is not None:
             on_progress(end)
     producer.flush()
@@ -72,7 +74,9 @@ def live(
         now = clock_ms() if until_ms is None else min(clock_ms(), until_ms)
         end = min(now, position + simulation.rows_to_ms(_BATCH_ROWS))
         if end > position:
-            sent += _send(simulation.batch(position, end), producer, topic)
+            messages = simulation.batch(position, end)
+            producer.produce_many(topic, messages)
+            sent += len(messages)
             position = end
         if on_progress is not None:
             on_progress(position)
@@ -80,9 +84,3 @@ def live(
             stop.wait(_LIVE_STEP_S)
     producer.flush()
     return sent
-
-
-def _send(messages: list[Message], producer: Producer, topic: str) -> int:
-    for key, value, time_ms in messages:
-        producer.produce(topic, key, value, time_ms)
-    return len(messages)

@@ -3,6 +3,7 @@
 import csv
 import gzip
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
@@ -196,8 +197,8 @@ class TimedProducer:
         self.sent_ms: list[int] = []
         self.flushed = 0
 
-    def produce(self, topic: str, key: bytes, value: bytes, timestamp_ms: int) -> None:
-        self.sent_ms.append(self._wall.clock_ms())
+    def produce_many(self, topic: str, messages: Iterable[Message]) -> None:
+        self.sent_ms += [self._wall.clock_ms() for _ in messages]
 
     def flush(self) -> None:
         self.flushed = len(self.sent_ms)

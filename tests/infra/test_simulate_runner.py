@@ -1,5 +1,6 @@
 """Sending the simulation: history, then live, without a seam."""
 
+from collections.abc import Iterable
 from threading import Event
 
 from infra.simulate import runner
@@ -16,9 +17,9 @@ class ListProducer:
         self.messages: list[Message] = []
         self.flushed = 0
 
-    def produce(self, topic: str, key: bytes, value: bytes, timestamp_ms: int) -> None:
+    def produce_many(self, topic: str, messages: Iterable[Message]) -> None:
         assert topic == "sensors"
-        self.messages.append((key, value, timestamp_ms))
+        self.messages += messages
 
     def flush(self) -> int:
         self.flushed = len(self.messages)
