@@ -173,9 +173,16 @@ def _explain(error: Error, what: str) -> ClickHouseError:
         message = f"no answer from ClickHouse at {what}, but HTTP status {status[1]}: {_WHERE}"
         return ClickHouseError(message, transient=int(status[1]) >= 500 or status[1] in ("408", "425", "429"))
     if isinstance(error, OperationalError):
-        reason = type(error.__cause__).__name__ if error.__cause__ else "OperationalError"
-        return ClickHouseError(f"ClickHouse does not answer ({what}, {reason}): {_WHERE}", transient=True)
+        return ClickHouseError(f"ClickHouse does not answer ({what}: {_root(error)}): {_WHERE}", transient=True)
     return ClickHouseError(f"ClickHouse, {what}: {text}")
+
+
+def _root(error: BaseException) -> str:
+    """What the operating system said, in words, or the kind of the first error."""
+    inner = error.__cause__ or error.__context__
+    if inner is not None:
+        return _root(inner)
+    return (isinstance(error, OSError) and error.strerror) or type(error).__name__
 
 
 _WHERE = "is it running, and are clickhouse.host and clickhouse.port those of its HTTP interface?"

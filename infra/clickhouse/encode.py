@@ -125,7 +125,7 @@ def _uuids(data: ColumnData, n: int) -> pa.Array:
 
 def _maps(value_kind: pa.DataType) -> Encode:
     def encode(data: ColumnData, n: int) -> pa.Array:
-        if isinstance(data, list):
+        if isinstance(data, list) and all(isinstance(row, dict) for row in data):
             flat = [value for row in data for value in row.values()]
             values = np.array(flat, np.float64)
             offsets, keys = _ragged(data)

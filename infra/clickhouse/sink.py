@@ -57,10 +57,8 @@ class ClickHouseSink(FixedPartitionedSink[Rows, None]):
             if self._open or self._writer is None:
                 return
             writer, self._writer = self._writer, None
-        try:
-            writer.close()
-        finally:
-            self._stats = writer.stats
+        writer.close()
+        self._stats = writer.stats
 
 
 class _Part(StatefulSinkPartition[Rows, None]):
@@ -69,11 +67,12 @@ class _Part(StatefulSinkPartition[Rows, None]):
         self._writer = writer
 
     def write_batch(self, values: list[Rows]) -> None:
-        for rows in values:
-            self._writer.write(rows)
+        self._writer.write(values)
 
     def snapshot(self) -> None:
         self._writer.flush()
 
     def close(self) -> None:
+        # Bytewax snapshots before it closes, and closes also while an error unwinds: raising here would abort the
+        # process, waiting would keep it from ending.
         self._sink.release()

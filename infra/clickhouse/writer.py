@@ -9,7 +9,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from clickhouse_connect.driver.client import Client
 
 from infra.clickhouse.client import Address, ClickHouseError, Outage, connect
 from infra.clickhouse.encode import merge, to_arrow
+from infra.clickhouse.gather import gather
 from infra.clickhouse.insert import insert
 from operators.batches import Rows
 
@@ -26,6 +27,9 @@ LINGER_S = 0.1
 
 REST_S = 1.0
 """Least distance of small inserts into one table, for each leaves a part behind that ClickHouse must merge."""
+
+_CLOSE_S = 5.0
+"""How long closing waits for an insert under way."""
 
 INSERT_ROWS = 20_000
 INSERT_BYTES = 8 * 2**20
@@ -38,6 +42,7 @@ class WriterStats:
 
     rows, inserts: acknowledged by ClickHouse. failures: attempts that were repeated. outages: times ClickHouse went
     away. blocked_s: how long `write` had to wait for room. buffered_bytes: not yet acknowledged.
+    waiting_writes: calls of `write` that wait for room now.
     """
 
     rows: int = 0
@@ -46,6 +51,7 @@ class WriterStats:
     outages: int = 0
     blocked_s: float = 0.0
     buffered_bytes: int = 0
+    waiting_writes: int = 0
 
 
 class _Piece(NamedTuple):
@@ -107,7 +113,6 @@ class Writer:
         self._in_flight: list[_Piece] = []
         self._number = 0
         self._flush_upto = 0
-        self._short_of_room = 0
         self._closing = False
         self._error: BaseException | None = None
         self._stats = WriterStats()
@@ -120,17 +125,15 @@ class Writer:
         with self._changed:
             return self._stats
 
-    def write(self, rows: Rows) -> None:
-        """Take rows in; waits while too much is buffered.
+    def write(self, batches: Sequence[Rows]) -> None:
+        """Take rows of any tables in; waits while too much is buffered.
 
-        Their arrays must not change afterwards. Raises ValueError when they do not fit the table, ClickHouseError when
-        ClickHouse refuses these or earlier rows for good.
+        Their arrays must not change afterwards. Raises ValueError when they do not fit their table, ClickHouseError
+        when ClickHouse refuses these or earlier rows for good.
         """
-        if not len(rows):
-            return
-        table = to_arrow(rows)
-        for piece in _slices(table):
-            self._take_in(rows.table, piece)
+        for rows in gather(batches):
+            for piece in _slices(to_arrow(rows)):
+                self._take_in(rows.table, piece)
 
     def flush(self) -> None:
         """Wait until every row taken in before is acknowledged. Raises ClickHouseError when that will never be."""
@@ -142,12 +145,11 @@ class Writer:
             self._raise_failure()
 
     def close(self) -> None:
-        """Store what is left, unless ClickHouse is away, and stop. Raises ClickHouseError when rows were left over."""
+        """Stop, without storing what was not flushed: a flow writes that again. Never raises."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._thread.join()
-        self._raise_failure()
+        self._thread.join(_CLOSE_S)
 
     def _take_in(self, name: str, rows: pa.Table) -> None:
         with self._changed:
@@ -165,13 +167,10 @@ class Writer:
 
         if not fits():
             began_s = time.monotonic()
-            self._short_of_room += 1
+            self._count(waiting_writes=1)
             self._changed.notify_all()
             self._changed.wait_for(fits)
-            self._short_of_room -= 1
-            self._count(blocked_s=time.monotonic() - began_s)
-        if self._closing:
-            raise ValueError("this writer is closed")
+            self._count(waiting_writes=-1, blocked_s=time.monotonic() - began_s)
         self._raise_failure()
 
     def _count(self, **more: float) -> None:
@@ -191,26 +190,25 @@ class Writer:
     def _run(self) -> None:
         client: Client | None = None
         outage = Outage(str(self._address))
+        error: BaseException = ClickHouseError("this ClickHouse writer is closed")
         try:
             while (buffer := self._next()) is not None:
                 rows = merge([piece.rows for piece in self._in_flight])
                 client = self._store(client, outage, buffer, rows)
         # Whatever it is, whoever waits for these rows must hear of it.
-        except BaseException as error:
-            with self._changed:
-                self._error = error
-                self._changed.notify_all()
-        finally:
-            if client is not None:
-                client.close()
+        except BaseException as caught:
+            error = caught
+        with self._changed:
+            self._error = error
+            self._changed.notify_all()
+        if client is not None:
+            client.close()
 
     def _next(self) -> _Buffer | None:
         """Wait for a buffer that is due and put its pieces in flight; None at the end."""
         with self._changed:
-            while True:
+            while not self._closing:
                 filled = [buffer for buffer in self._buffers.values() if buffer.pieces]
-                if not filled and self._closing:
-                    return None
                 now_s = time.monotonic()
                 due = [buffer for buffer in filled if self._hurry(buffer) or buffer.due_s <= now_s]
                 if due:
@@ -219,9 +217,10 @@ class Writer:
                     first.inserted_s = now_s
                     return first
                 self._changed.wait(min((buffer.due_s - now_s for buffer in filled), default=None))
+        return None
 
     def _hurry(self, buffer: _Buffer) -> bool:
-        return self._closing or self._short_of_room > 0 or buffer.pieces[0].number <= self._flush_upto
+        return self._stats.waiting_writes > 0 or buffer.pieces[0].number <= self._flush_upto
 
     def _store(self, client: Client | None, outage: Outage, buffer: _Buffer, rows: pa.Table) -> Client:
         """Insert what is in flight, however often it takes."""
@@ -249,7 +248,7 @@ class Writer:
             self._count(failures=1, outages=0 if outage.lasts else 1)
             pause_s = outage.failed(error, held="rows are held back meanwhile")
             if self._changed.wait_for(lambda: self._closing, pause_s):
-                raise ClickHouseError(f"{error} Rows are left over; a flow writes them again from its last snapshot")
+                raise error
 
 
 def _slices(table: pa.Table) -> Iterator[pa.Table]:
