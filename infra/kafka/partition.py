@@ -1,0 +1,271 @@
+"""Reading one Kafka partition for Bytewax: place the consumer, poll, ride out what heals, say when it is idle."""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+
+from bytewax.inputs import StatefulSourcePartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from typing_extensions import override
+
+from infra.kafka.client import Connection, is_absence, is_refusal
+from infra.kafka.messages import offset_of, to_messages
+from infra.kafka.outage import Outage
+from infra.kafka.start import Start, first_since
+from operators.intake import Intake, IntakeBatch, SourceState
+
+BATCH_MESSAGES = 20_000
+"""Most messages of one batch."""
+_PLENTY = BATCH_MESSAGES // 2
+_COALESCE = timedelta(milliseconds=50)
+"""Pause after less than plenty, in which librdkafka's queue fills while the worker serves other partitions."""
+
+_PLACE_TIMEOUT_S = 5.0
+_VERIFY_TIMEOUT_S = 0.5
+_ABSENT_S = 60.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """What the partitions of one source share. See `infra.kafka.source.KafkaSource` for the settings.
+
+    queue_kbytes: bound of what librdkafka fetches ahead for one partition.
+    """
+
+    connection: Connection
+    group: str
+    start: Start
+    idle_after_s: float
+    max_epoch_rows: int
+    stop_at_end: bool
+    stop: threading.Event
+    queue_kbytes: int
+    outage: Outage
+
+    def consumer(self, on_error: Callable[[KafkaError], None]) -> Consumer:
+        """A consumer tuned for large batches within bounded memory. Raises KafkaFailure."""
+        settings = {
+            "group.id": self.group,
+            # Commits what `store_offsets` was told, in the background and when it is closed.
+            "enable.auto.commit": True,
+            "enable.auto.offset.store": False,
+            "auto.commit.interval.ms": 1_000,
+            "auto.offset.reset": "error",
+            "enable.partition.eof": True,
+            "queued.min.messages": 50_000,
+            "queued.max.messages.kbytes": self.queue_kbytes,
+            "fetch.queue.backoff.ms": 5,
+            "fetch.error.backoff.ms": 100,
+            "error_cb": on_error,
+        }
+        with self.connection.explained():
+            return Consumer(self.connection.config(settings))
+
+
+class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
+    """One partition of a topic. Never blocks while Kafka answers; asks again, once a second, while it does not."""
+
+    def __init__(
+        self, topic: str, partition: int, *, reader: Reader, intake: Intake, resume_state: SourceState | None
+    ) -> None:
+        self._name = f"{topic}/{partition}"
+        self._topic, self._partition = topic, partition
+        self._reader = reader
+        self._intake = intake
+        self._consumer = reader.consumer(self._on_error)
+        self._awake: datetime | None = None
+
+        self._position = resume_state[0] if resume_state else -1
+        self._placed = False
+        self._end: int | None = None
+        self._newest_kafka_ms: int | None = None
+        self._epoch_rows = 0
+        self._completed = self._committed = -1
+
+        self._caught_up = self._never_used = self._said_idle = False
+        self._heard_s = monotonic()
+
+        self._refusal: KafkaError | None = None
+        self._suspicious = False
+        self._absent_since_s: float | None = None
+
+    @override
+    def next_batch(self) -> list[IntakeBatch]:
+        self._awake = datetime.now(UTC) + _COALESCE
+        if self._reader.stop.is_set() or self._at_end():
+            raise StopIteration
+        self._show_progress()
+        if not self._placed and not self._place():
+            return []
+        if self._suspicious:
+            self._verify()
+        room = min(BATCH_MESSAGES, self._reader.max_epoch_rows - self._epoch_rows)
+        polled = self._consumer.consume(room, 0) if room > 0 else []
+        if self._refusal is not None:
+            raise self._reader.connection.failure(self._refusal, topic=self._topic)
+        if len(polled) >= _PLENTY:
+            self._awake = None
+        messages = self._sift(polled)
+        return [self._feed(messages)] if messages else self._silence()
+
+    @override
+    def next_awake(self) -> datetime | None:
+        return self._awake
+
+    @override
+    def snapshot(self) -> SourceState:
+        self._epoch_rows = 0
+        state = self._intake.snapshot()
+        if self._position < 0:
+            return state
+        self._completed = self._position
+        # The intake knows no position before its first message; "latest" must not be looked up anew after a restart.
+        return (self._position, *state[1:])
+
+    @override
+    def close(self) -> None:
+        self._show_progress()
+        self._reader.outage.end(self._name)
+        self._consumer.close()
+
+    def _place(self) -> bool:
+        """Stand at the position to read on from; False while Kafka does not answer."""
+        if not self._reader.outage.may_ask():
+            return False
+        place = TopicPartition(self._topic, self._partition)
+        try:
+            low, high = self._consumer.get_watermark_offsets(place, timeout=_PLACE_TIMEOUT_S)
+            if self._position < 0:
+                start = self._reader.start
+                place.offset = start.offset(self._consumer, place, low=low, high=high, timeout_s=_PLACE_TIMEOUT_S)
+            else:
+                place.offset = self._existing(place, low, high)
+            self._consumer.assign([place])
+        except KafkaException as error:
+            self._unanswered(error.args[0])
+            return False
+        self._position, self._placed = place.offset, True
+        if self._end is None:
+            self._end, self._never_used = high, high == 0
+        self._answered(high)
+        return True
+
+    def _existing(self, place: TopicPartition, low: int, high: int) -> int:
+        """The position, or where to go on when the partition has no such offset any more. Raises KafkaException."""
+        if self._position < low:
+            logger.error(
+                "%s: offsets %d to %d were deleted before they were read: %d messages are lost; going on at %d. "
+                "Does the topic keep messages for shorter (retention.ms, retention.bytes) than this flow was away?",
+                *(self._name, self._position, low - 1, low - self._position, low),
+            )
+            return low
+        if self._position > high:
+            # What was read already is not read again, so neither lost nor counted twice; what came since is.
+            at = high
+            if self._newest_kafka_ms is not None:
+                since_ms = self._newest_kafka_ms + 1
+                at = first_since(self._consumer, place, since_ms, end=high, timeout_s=_PLACE_TIMEOUT_S)
+            logger.error(
+                "%s: ends at offset %d but was read up to %d: the broker lost messages or the topic was made anew; "
+                "going on at %d. To read a new topic from its beginning, start with an empty recovery store",
+                *(self._name, high, self._position, at),
+            )
+            return at
+        return self._position
+
+    def _sift(self, polled: list[Message]) -> list[Message]:
+        """The messages among what was polled; notes what else there is."""
+        if any(map(Message.error, polled)):
+            for message in polled:
+                error = message.error()
+                self._caught_up = error is not None and error.code() == KafkaError._PARTITION_EOF
+                if error is not None and not self._caught_up:
+                    self._on_error(error)
+            polled = [message for message in polled if message.error() is None]
+        elif polled:
+            self._caught_up = False
+        if self._reader.stop_at_end and self._end is not None and polled and offset_of(polled[-1]) >= self._end:
+            polled = [message for message in polled if offset_of(message) < self._end]
+        return polled
+
+    def _feed(self, polled: list[Message]) -> IntakeBatch:
+        messages = to_messages(polled)
+        self._position = int(messages.offsets[-1]) + 1
+        self._newest_kafka_ms = int(messages.kafka_ms[-1])
+        self._heard_s = monotonic()
+        self._never_used = self._said_idle = self._suspicious = False
+        self._reader.outage.end(self._name)
+        batch = self._intake.feed(messages)
+        self._epoch_rows += max(len(messages), len(batch.readings) if batch.readings is not None else 0)
+        return batch
+
+    def _silence(self) -> list[IntakeBatch]:
+        """Nothing came: say once that the partition is idle, when it is."""
+        if self._said_idle or not self._caught_up:
+            return []
+        idle_after_s = self._reader.idle_after_s
+        if not self._never_used and not (idle_after_s and monotonic() - self._heard_s >= idle_after_s):
+            return []
+        self._said_idle = True
+        batch = self._intake.idle()
+        return [] if batch is None else [batch]
+
+    def _at_end(self) -> bool:
+        if not self._reader.stop_at_end or self._end is None:
+            return False
+        # Control records of transactions have offsets but are never handed out: the end event counts too.
+        return (self._caught_up or self._position >= self._end) and (self._said_idle or not self._never_used)
+
+    def _show_progress(self) -> None:
+        """Give the last completed epoch's offset to the consumer group: Bytewax asks for the next batch after a
+        snapshot only when the sinks have finished theirs."""
+        if self._placed and self._completed > self._committed:
+            self._committed = self._completed
+            self._consumer.store_offsets(offsets=[TopicPartition(self._topic, self._partition, self._completed)])
+
+    def _on_error(self, error: KafkaError) -> None:
+        """Told by librdkafka, within `consume`, about the partition or about brokers at large."""
+        code = error.code()
+        if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            self._placed = False
+        elif code == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            logger.warning("%s; only lag tools miss it", self._reader.connection.failure(error))
+        elif is_refusal(error):
+            self._refusal = error
+        else:
+            logger.debug("%s: %s", self._name, error)
+            self._suspicious = True
+
+    def _verify(self) -> None:
+        """librdkafka does not say when a quiet partition is served again: ask."""
+        if not self._reader.outage.may_ask():
+            return
+        place = TopicPartition(self._topic, self._partition)
+        try:
+            _, high = self._consumer.get_watermark_offsets(place, timeout=_VERIFY_TIMEOUT_S)
+        except KafkaException as error:
+            self._unanswered(error.args[0])
+        else:
+            self._answered(high)
+
+    def _answered(self, high: int) -> None:
+        self._suspicious, self._absent_since_s = False, None
+        self._caught_up = self._position >= high
+        self._heard_s = monotonic()
+        self._reader.outage.end(self._name)
+
+    def _unanswered(self, error: KafkaError) -> None:
+        failure = self._reader.connection.failure(error, topic=self._topic)
+        if self._refusal is not None or is_refusal(error):
+            raise self._reader.connection.failure(self._refusal or error, topic=self._topic)
+        self._caught_up = False
+        if is_absence(error):
+            self._absent_since_s = self._absent_since_s or monotonic()
+            if monotonic() - self._absent_since_s > _ABSENT_S:
+                raise failure
+        self._reader.outage.begin(self._name, failure)

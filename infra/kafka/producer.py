@@ -1,0 +1,145 @@
+"""A batching producer: what is handed over is delivered, in order per key, once; or it is said that it was not."""
+
+from collections.abc import Callable, Iterable
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import Producer as Librdkafka
+
+from infra.kafka.client import Connection, DeliveryFailed, is_refusal
+from infra.kafka.outage import Outage
+
+_QUEUE_MESSAGES = 100_000
+_QUEUE_KBYTES = 64 * 1024
+_SERVE_EVERY = 1_000
+_POLL_S = 0.1
+
+
+class Producer:
+    """For one thread. Keys decide the partition (murmur2 as in Java clients, so that mixed producers agree).
+
+    The local queue is bounded (100,000 messages, 64 MB): when it is full, handing over waits. A message that Kafka does
+    not take within 5 minutes (`delivery.timeout.ms`) has failed; failures raise DeliveryFailed from the next call on.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._outage = Outage()
+        self._handed_over = 0
+        self._failed = 0
+        self._problem: KafkaError | None = None
+        with connection.explained():
+            self._producer = Librdkafka(
+                connection.config(
+                    {
+                        "enable.idempotence": True,
+                        "partitioner": "murmur2_random",
+                        "compression.type": "zstd",
+                        "linger.ms": 50,
+                        "batch.num.messages": 10_000,
+                        "queue.buffering.max.messages": _QUEUE_MESSAGES,
+                        "queue.buffering.max.kbytes": _QUEUE_KBYTES,
+                        "delivery.report.only.error": True,
+                        "on_delivery": self._on_failure,
+                        "error_cb": self._on_error,
+                    }
+                )
+            )
+
+    @property
+    def delivered(self) -> int:
+        """Messages Kafka is known to have taken."""
+        return self._handed_over - len(self._producer) - self._failed
+
+    def produce(self, topic: str, key: bytes, value: bytes, timestamp_ms: int) -> None:
+        """Hand over one message; waits while the local queue is full. Raises DeliveryFailed."""
+        self.produce_many(topic, ((key, value, timestamp_ms),))
+
+    def produce_many(self, topic: str, messages: Iterable[tuple[bytes, bytes, int]]) -> None:
+        """Hand over (key, value, timestamp_ms) messages; waits while the local queue is full. Raises DeliveryFailed."""
+        produce, count = self._producer.produce, self._handed_over
+        try:
+            for key, value, timestamp_ms in messages:
+                while True:
+                    try:
+                        produce(topic, value, key, timestamp=timestamp_ms)
+                        break
+                    except BufferError:
+                        self._serve(_POLL_S)
+                count += 1
+                if count % _SERVE_EVERY == 0:
+                    self._serve(0)
+        except KafkaException as error:
+            raise self._refused(error.args[0], topic, len(value)) from None
+        finally:
+            self._handed_over = count
+
+    def flush(self, *, timeout_s: float | None = None, on_progress: Callable[[int], None] | None = None) -> int:
+        """Wait until everything handed over is delivered; the number of messages delivered since the start.
+
+        on_progress: told several times a second how many messages are still to be delivered.
+        Raises DeliveryFailed when some were not, also within `timeout_s`.
+        """
+        deadline_s = None if timeout_s is None else monotonic() + timeout_s
+        while left := self._producer.flush(_POLL_S):
+            self._check()
+            if on_progress is not None:
+                on_progress(left)
+            if deadline_s is not None and monotonic() > deadline_s:
+                raise DeliveryFailed(
+                    f"{left} messages were not delivered to Kafka at {self._connection.bootstrap} "
+                    f"within {timeout_s:g} s: is it running?"
+                )
+        self._check()
+        self._outage.end("producer")
+        return self.delivered
+
+    def close(self) -> None:
+        """Drop what is not delivered and let go of the connections; `flush` first."""
+        self._producer.purge()
+        self._producer.flush(_POLL_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self.flush()
+        finally:
+            self.close()
+
+    def _serve(self, timeout_s: float) -> None:
+        """Let delivery reports in, so that the queue drains."""
+        before = len(self._producer)
+        self._producer.poll(timeout_s)
+        self._check()
+        if len(self._producer) < before:
+            self._outage.end("producer")
+
+    def _check(self) -> None:
+        if self._problem is not None:
+            why = self._connection.failure(self._problem)
+            raise DeliveryFailed(f"{self._failed} messages were not delivered: {why}" if self._failed else str(why))
+
+    def _on_failure(self, error: KafkaError | None, _message: Message) -> None:
+        self._failed += 1
+        self._problem = self._problem or error
+
+    def _on_error(self, error: KafkaError) -> None:
+        if is_refusal(error):
+            self._problem = self._problem or error
+        elif error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._outage.begin("producer", self._connection.failure(error))
+
+    def _refused(self, error: KafkaError, topic: str, size_bytes: int) -> DeliveryFailed:
+        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            return DeliveryFailed(
+                f"topic {topic}: a message of {size_bytes} bytes is larger than Kafka takes: split it, "
+                "or raise message.max.bytes in [kafka.client] and at the broker"
+            )
+        return DeliveryFailed(str(self._connection.failure(error, topic=topic)))
