@@ -10,6 +10,7 @@ import tempfile
 import zlib
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -113,7 +114,25 @@ def _csv_header(path: Path, first: bytes) -> tuple[list[str], str]:
     header = pyarrow.csv.read_csv(pa.BufferReader(first), parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter))
     names: list[str] = header.column_names
     _check_names(path, names)
+    if any(map(_is_date, names)) or all(map(_is_number, names)):
+        raise ReplayError(f"{path}: the first line holds data; put a line with the names of the columns before it")
     return names, delimiter
+
+
+def _is_date(name: str) -> bool:
+    try:
+        datetime.fromisoformat(name.strip())
+    except ValueError:
+        return False
+    return "-" in name
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_names(path: Path, names: list[str]) -> None:

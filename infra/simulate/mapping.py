@@ -68,6 +68,7 @@ class Plan:
     texts: fields of Series that are taken from a column instead, row by row.
     several: whether a sensor id from a column still needs the value column's name behind it.
     named_after_file: whether sensor ids come from the file's name.
+    ignored: columns that are not replayed.
     """
 
     path: Path
@@ -78,6 +79,7 @@ class Plan:
     several: bool
     label: str
     named_after_file: bool
+    ignored: tuple[str, ...]
 
     def series(self, column: str, constant: Series, row: Row) -> Series:
         """The series of a row's value in a value column."""
@@ -143,6 +145,7 @@ class _Columns:
             several=several,
             label=label,
             named_after_file="sensor_id" not in texts | constants,
+            ignored=tuple(name for name in self._cells if name not in {time, label, *texts.values(), *values}),
         )
 
     def _series(self, column: str, name: str, constants: dict[str, str], *, several: bool) -> Series:

@@ -128,7 +128,10 @@ def replay(
 
     speed: event time per wall-clock time: 1 is as it happened, 60 a minute a second, 0 as fast as possible.
     on_progress: told now and then how many readings were handed over.
+    Raises ReplayError.
     """
+    if speed < 0:
+        raise ReplayError(f"speed = {speed:g}: must be 0 (as fast as possible) or more")
     try:
         with closing(source.steps()) as steps:
             _play(steps, producer, topic, speed, stop, clock_ms, on_progress)

@@ -94,6 +94,10 @@ def test_an_empty_file_has_no_rows(write: Write, name: str) -> None:
     assert list(rows(write(name, b""))) == []
 
 
+def test_columns_may_be_called_by_numbers(write: Write) -> None:
+    assert list(rows(write("a.csv", b"t,1,2\n2020-01-01,5,6\n"))) == [Row(2, {"t": "2020-01-01", "1": "5", "2": "6"})]
+
+
 def test_a_csv_header_alone_has_no_rows(write: Write) -> None:
     assert list(rows(write("a.csv", b"t,v\n"))) == []
 
@@ -103,6 +107,8 @@ def test_a_csv_header_alone_has_no_rows(write: Write) -> None:
     [
         ("a.xlsx", b"", "a.xlsx.*: not a known format; known are .csv"),
         ("a.csv", b"t,v,v,t\n1,2,3,4\n", "several columns are called 't', 'v'; rename them"),
+        ("a.csv", b"2020-01-01 00:00:00,a\n2020-01-02,2\n", "the first line holds data; put a line with the names"),
+        ("a.csv", b"1577836800,1.5\n1577836801,2\n", "the first line holds data"),
         ("a.parquet", b"no parquet", "a.parquet.*: cannot be read: "),
         ("a.csv", b"t,\xff\n1,2\n", "a.csv.*: cannot be read: "),
     ],

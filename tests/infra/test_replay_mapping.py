@@ -51,6 +51,7 @@ def test_every_column_of_numbers_is_a_sensor(found: Found) -> None:
         ("Current", "pump.Current", "Current", "hall"),
         ("Flow Rate", "pump.Flow Rate", "Flow Rate", "hall"),
     ]
+    assert plan.ignored == ("", "state", "changepoint", "seq")
 
 
 @pytest.mark.parametrize("name", ["timestamp", "Time (s)", "event_date", "TS", "row_ts"])

@@ -168,6 +168,8 @@ def test_wrong_use_is_said(tmp_path: Path) -> None:
         Replay([path], start_ms=1, end_ms=2)
     with pytest.raises(ReplayError, match="given twice"):
         Replay([path, path])
+    with pytest.raises(ReplayError, match="speed = -1: must be 0"):
+        replay(Replay([path]), TimedProducer(Wall()), topic="t", speed=-1, stop=Event())
 
 
 class Wall(Event):
