@@ -185,8 +185,8 @@ class Lists:
 
 ColumnData = npt.NDArray[Any] | Labels | Maps | Lists | list[Any] | str | int
 """One column of rows: an array, dictionary-encoded text, maps, lists of names, a plain list, or one value for all rows.
-Times are int64 epoch milliseconds; NaN stands for NULL in nullable number columns; a list may hold None, and dicts or
-lists for columns of maps or lists."""
+Times are int64 epoch milliseconds. In nullable columns NaN, in int64 arrays NO_SEQ, stands for NULL; a list may hold
+None, and dicts or lists for columns of maps or lists."""
 
 
 @dataclass(frozen=True, slots=True)

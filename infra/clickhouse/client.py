@@ -88,7 +88,7 @@ def connect(address: Address, *, wait_s: float = 0) -> Client:
     deadline_s = time.monotonic() + wait_s
     while True:
         try:
-            with explained(str(address)):
+            with explained("the connection", address):
                 client = _connect(address)
             outage.over()
             return client
@@ -140,7 +140,7 @@ class Outage:
         if not self.lasts:
             self._since_s = time.monotonic()
             self._pause_s = 0.05
-            logger.warning("%s; waiting for it%s", error, f", {held}" if held else "")
+            logger.warning("%s -- trying again until it is back%s", error, f"; {held}" if held else "")
         self._pause_s = min(2 * self._pause_s, 5.0)
         return self._pause_s
 
@@ -152,15 +152,16 @@ class Outage:
 
 
 @contextmanager
-def explained(what: str) -> Iterator[None]:
-    """Turn the library's errors into ClickHouseError; `what` (an address, a table) begins the message."""
+def explained(what: str, server: Client | Address) -> Iterator[None]:
+    """Turn the library's errors into ClickHouseError; `what` was asked of the server."""
     try:
         yield
     except Error as error:
-        raise _explain(error, what) from error
+        where = server.uri.partition("://")[2] if isinstance(server, Client) else str(server)
+        raise _explain(error, what, where) from error
 
 
-def _explain(error: Error, what: str) -> ClickHouseError:
+def _explain(error: Error, what: str, where: str) -> ClickHouseError:
     text = re.sub(r"\s+", " ", str(error))
     if error.code is not None:
         said = text.partition("DB::Exception: ")[2] or text
@@ -170,11 +171,11 @@ def _explain(error: Error, what: str) -> ClickHouseError:
         return ClickHouseError(message, code=error.code, transient=error.code in _HEALING_CODES)
     status = re.search(r"HTTP status (\d+)", text)
     if status is not None:
-        message = f"no answer from ClickHouse at {what}, but HTTP status {status[1]}: {_WHERE}"
+        message = f"{where} answers like no ClickHouse: HTTP status {status[1]} for {what}: {_WHERE}"
         return ClickHouseError(message, transient=int(status[1]) >= 500 or status[1] in ("408", "425", "429"))
     if isinstance(error, OperationalError):
-        return ClickHouseError(f"ClickHouse does not answer ({what}: {_root(error)}): {_WHERE}", transient=True)
-    return ClickHouseError(f"ClickHouse, {what}: {text}")
+        return ClickHouseError(f"ClickHouse at {where} does not answer ({_root(error)}): {_WHERE}", transient=True)
+    return ClickHouseError(f"ClickHouse at {where}, {what}: {text}")
 
 
 def _root(error: BaseException) -> str:

@@ -35,6 +35,8 @@ def to_arrow(rows: Rows) -> pa.Table:
         encoders = _ENCODERS[rows.table]
     except KeyError:
         raise ValueError(f"no table {rows.table!r}: one of {', '.join(TABLES)}") from None
+    if not rows.columns:
+        raise ValueError(f"{len(rows)} rows of {rows.table} without a column")
     return pa.Table.from_arrays([_column(rows, name, encoders) for name in rows.columns], list(rows.columns))
 
 

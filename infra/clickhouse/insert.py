@@ -16,7 +16,7 @@ _SETTINGS = {
 
 def insert(client: Client, name: str, rows: pa.Table) -> None:
     """Store rows in a table; returns when ClickHouse has written all of them. Raises ClickHouseError."""
-    with explained(f"{rows.num_rows} rows of {name}"):
+    with explained(f"{rows.num_rows} rows of {name}", client):
         written = client.insert_arrow(name, rows, settings=_SETTINGS).written_rows
     # Materialized views of one's own add the rows they write.
     if written < rows.num_rows:

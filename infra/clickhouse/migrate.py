@@ -89,7 +89,7 @@ def init(client: Client, *, retention: Retention | None = None, folder: Path = F
     does no harm. Raises ClickHouseError.
     """
     done: list[str] = []
-    with explained("db init"):
+    with explained("db init", client):
         if not _database_exists(client):
             client.command(f"CREATE DATABASE IF NOT EXISTS `{client.database}`", use_database=False)
             done.append(f"created database {client.database}")
@@ -100,7 +100,7 @@ def init(client: Client, *, retention: Retention | None = None, folder: Path = F
             f"migration {', '.join(edited)} was edited after it was applied: put the file back as it was, "
             "and make the change in a new file with the next number"
         )
-    with explained("db init"):
+    with explained("db init", client):
         client.command(_RECORD)
         for migration in migrations(folder):
             if states[migration.number].state == "pending":
@@ -130,7 +130,7 @@ def _database_exists(client: Client) -> bool:
 
 
 def _applied(client: Client) -> dict[int, tuple[str, str]]:
-    with explained("schema_migrations"):
+    with explained("schema_migrations", client):
         sql = "SELECT count() FROM system.tables WHERE database = {db:String} AND name = 'schema_migrations'"
         if client.command(sql, parameters={"db": client.database}, use_database=False) != 1:
             return {}

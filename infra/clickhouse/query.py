@@ -34,7 +34,7 @@ def query(client: Client, sql: str, *, max_rows: int = 1000, timeout_s: int = 60
         "max_result_rows": max_rows + 1,
         "result_overflow_mode": "break",
     }
-    with explained("the query"):
+    with explained("the query", client):
         result = client.query(sql, settings=settings)
     rows = list(result.result_rows)
     types = tuple(kind.name for kind in result.column_types)

@@ -20,7 +20,7 @@ _NUMBERS = ("min_value", "max_value", "interval_ms")
 
 def load_registry(client: Client) -> dict[str, SensorInfo]:
     """What the table knows of each sensor, by sensor_id. Raises ClickHouseError."""
-    with explained("the sensor registry"):
+    with explained("the sensor registry", client):
         rows = client.query(f"SELECT sensor_id, {', '.join(_FIELDS)} FROM sensors_final").result_rows
     return {sensor_id: _info(said) for sensor_id, *said in rows}
 

@@ -63,7 +63,7 @@ def _compare(table: Table, live: _Live) -> list[str]:
 
 def _live_tables(client: Client) -> dict[str, _Live]:
     parameters = {"db": client.database}
-    with explained("the schema check"):
+    with explained("the schema check", client):
         tables = client.query(
             "SELECT name, engine_full, sorting_key, partition_key FROM system.tables WHERE database = {db:String}",
             parameters=parameters,

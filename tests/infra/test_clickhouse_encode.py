@@ -139,6 +139,11 @@ def test_what_does_not_fit_is_named(table: str, name: str, data: ColumnData, sai
         to_arrow(Rows(table, 3, {name: data}))
 
 
+def test_rows_need_a_column() -> None:
+    with pytest.raises(ValueError, match="3 rows of events without a column"):
+        to_arrow(Rows("events", 3))
+
+
 def test_tables_merge_into_one_batch_with_one_dictionary() -> None:
     def rows(*names: str) -> pa.Table:
         return to_arrow(Rows("readings", len(names), {"sensor_id": list(names), "value": np.zeros(len(names))}))

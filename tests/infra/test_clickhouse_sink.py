@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig, init_db_dir
-from bytewax.testing import TestingSource, run_main
+from bytewax.testing import TestingSource, cluster_main, run_main
 from clickhouse_connect.driver.client import Client
 
 from infra.clickhouse.client import Address
@@ -49,6 +49,13 @@ def test_bounded_input_is_all_stored_at_the_end(live: tuple[Address, Client]) ->
     assert count(client) == 1000
     assert sink.stats.rows == 1000
     assert sink.stats.inserts <= 3
+
+
+def test_two_workers_share_one_writer(live: tuple[Address, Client]) -> None:
+    address, client = live
+    sink = ClickHouseSink(address)
+    cluster_main(flow(sink, TestingSource([batch(n) for n in range(50)])), [], 0, worker_count_per_proc=2)
+    assert count(client) == sink.stats.rows == 500
 
 
 def test_a_crash_and_the_replay_after_it_store_every_row_once(live: tuple[Address, Client], tmp_path: Path) -> None:
