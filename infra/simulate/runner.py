@@ -36,14 +36,19 @@ def history(
     topic: str,
     from_ms: int,
     to_ms: int,
+    stop: Event | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> int:
-    """Send everything of from_ms <= time < to_ms at full speed; returns the number of messages, all delivered.
+    """Send everything of from_ms <= time < to_ms at full speed, or until `stop` is set.
+
+    Returns the number of messages, all delivered.
 
     on_progress: told after each batch up to which time (epoch milliseconds) all is handed over.
     """
     sent, step_ms = 0, simulation.rows_to_ms(_BATCH_ROWS)
     for start in range(from_ms, to_ms, step_ms):
+        if stop is not None and stop.is_set():
+            break
         end = min(start + step_ms, to_ms)
         messages = simulation.batch(start, end)
         producer.produce_many(topic, messages)

@@ -52,6 +52,21 @@ def test_history_then_live_equals_one_batch() -> None:
     assert sent == producer.flushed
 
 
+def test_history_stops_when_told_and_delivers_what_it_sent() -> None:
+    simulation, producer, stop = Simulation(SimulationConfig(rate=20_000.0)), ListProducer(), Event()
+    sent = runner.history(
+        simulation,
+        producer,
+        topic="sensors",
+        from_ms=START_MS,
+        to_ms=START_MS + 60_000,
+        stop=stop,
+        on_progress=lambda _: stop.set(),
+    )
+    assert producer.messages == simulation.batch(START_MS, START_MS + 1_000)
+    assert sent == producer.flushed
+
+
 def test_live_never_runs_ahead_of_the_clock_and_stops_when_told() -> None:
     simulation, producer, stop = Simulation(SimulationConfig(rate=1000.0)), ListProducer(), Event()
     clock = SteppingClock(START_MS, 40)
