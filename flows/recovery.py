@@ -35,16 +35,26 @@ def open_store(directory: Path, layout: Layout) -> RecoveryConfig:
 
     Raises SettingsError when it was made for another layout.
     """
+    if read_layout(directory, layout) is None:
+        directory.mkdir(parents=True, exist_ok=True)
+        init_db_dir(directory, STORE_PARTITIONS)
+        (directory / _LAYOUT_FILE).write_text(json.dumps(asdict(layout), indent=2) + "\n")
+    return RecoveryConfig(directory)
+
+
+def read_layout(directory: Path, layout: Layout) -> Layout | None:
+    """The layout of the store in a directory; None when there is no store yet.
+
+    Raises SettingsError when the directory holds something else, or a store made for another layout.
+    """
     file = directory / _LAYOUT_FILE
     if not file.exists():
-        directory.mkdir(parents=True, exist_ok=True)
-        if any(directory.iterdir()):
+        if directory.exists() and any(directory.iterdir()):
             raise SettingsError(
                 f"worker.recovery_dir = '{directory}': holds files but no {_LAYOUT_FILE}: no recovery store; "
                 "name an empty directory"
             )
-        init_db_dir(directory, STORE_PARTITIONS)
-        file.write_text(json.dumps(asdict(layout), indent=2) + "\n")
+        return None
     try:
         stored = Layout(**json.loads(file.read_text()))
     except (ValueError, TypeError) as error:
@@ -56,4 +66,4 @@ def open_store(directory: Path, layout: Layout) -> RecoveryConfig:
                 f"the recovery store in '{directory}' was made with {name} = {was}, the configuration says {now}: "
                 "set it back, or name a new worker.recovery_dir and start from kafka.start"
             )
-    return RecoveryConfig(directory)
+    return stored

@@ -1,0 +1,117 @@
+"""`streamgauge check`: is everything there that a flow needs?"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows.commands.common import PEOPLES_ERRORS, Invocation
+from flows.find import find
+from flows.parts import named_detectors
+from flows.production import connection
+from flows.recovery import Layout, read_layout
+from flows.settings import Settings
+from infra.clickhouse import schema_check
+from infra.clickhouse.client import connect
+from infra.kafka.admin import partition_counts, sample_keys
+from infra.registry import read_file
+from operators.aggregates import load_aggregate
+
+
+class _Findings:
+    """Prints a line per thing looked at."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False)
+        self.wrong = 0
+
+    @contextmanager
+    def looking_at(self, what: str) -> Iterator[Callable[[str], None]]:
+        """Yields what to call with a short word of praise; an error of a known kind is the finding."""
+        praise = ""
+
+        def say(text: str) -> None:
+            nonlocal praise
+            praise = text
+
+        try:
+            yield say
+        except PEOPLES_ERRORS as error:
+            self.wrong += 1
+            self._console.print(f"[red]wrong[/] {what}: {error}", soft_wrap=True)
+        else:
+            self._console.print(f"[green]ok[/]    {what}{': ' if praise else ''}{praise}", soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Something to look at that does not stop a flow."""
+        self._console.print(f"[yellow]look[/]  {text}", soft_wrap=True)
+
+
+def check(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The flow that is to run.")] = "sensors",
+) -> None:
+    """Try out configuration, broker, topics, keys, ClickHouse and schema; each line is ok, or what to do.
+
+    **Example**: `streamgauge check`
+    """
+    invocation: Invocation = context.obj
+    findings = _Findings()
+    with findings.looking_at("configuration") as say:
+        settings = invocation.settings
+        file = invocation.config or Path("streamgauge.toml")
+        say(str(file) if file.exists() else "defaults and environment")
+    if findings.wrong:
+        raise typer.Exit(1)
+    _check_flow(findings, name, settings)
+    _check_kafka(findings, settings)
+    _check_clickhouse(findings, settings, invocation)
+    raise typer.Exit(1 if findings.wrong else 0)
+
+
+def _check_flow(findings: _Findings, name: str, settings: Settings) -> None:
+    with findings.looking_at(f"flow {name}"):
+        find(name)
+    with findings.looking_at("detectors") as say:
+        say(", ".join(d.name for d in named_detectors(settings)) or "none")
+    if settings.aggregates:
+        with findings.looking_at("aggregates") as say:
+            say(", ".join(load_aggregate(path).name for path in settings.aggregates))
+    if settings.registry.file:
+        with findings.looking_at(f"registry {settings.registry.file}") as say:
+            say(f"{len(read_file(Path(settings.registry.file))):,} sensors")
+    with findings.looking_at(f"recovery store {settings.worker.recovery_dir}") as say:
+        found = read_layout(Path(settings.worker.recovery_dir), Layout.of(name, settings))
+        say("will be made" if found is None else "fits")
+
+
+def _check_kafka(findings: _Findings, settings: Settings) -> None:
+    kafka = connection(settings)
+    for topic in settings.kafka.topics:
+        with findings.looking_at(f"topic {topic} at {settings.kafka.bootstrap}") as say:
+            say(f"{partition_counts(kafka, [topic])[topic]} partitions")
+            keys = sample_keys(kafka, topic)
+            if None in keys:
+                findings.warn(
+                    f"topic {topic}: messages without a key; key them by sensor_id to keep a sensor in one partition"
+                )
+            if several := sorted(k.decode(errors="replace") for k, at in keys.items() if k is not None and len(at) > 1):
+                findings.warn(
+                    f"topic {topic}: {len(several)} keys are in several partitions ({', '.join(several[:3])}, ...): a "
+                    "sensor is judged apart in each; were partitions added, or do producers partition otherwise?"
+                )
+
+
+def _check_clickhouse(findings: _Findings, settings: Settings, invocation: Invocation) -> None:
+    with (
+        findings.looking_at(f"ClickHouse at {settings.clickhouse.host}:{settings.clickhouse.port}") as say,
+        invocation.clickhouse() as address,
+    ):
+        client = connect(address)
+        say(f"version {client.server_version}, database {address.database}")
+        with findings.looking_at("tables"):
+            schema_check.check(client)
+        client.close()

@@ -1,0 +1,192 @@
+"""`streamgauge demo` and `streamgauge up`: everything on this machine, nothing to install."""
+
+import time
+from threading import Event
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from flows.commands.common import Invocation
+from flows.demo import Course, Demo
+from flows.local import LocalServices
+from flows.production import prepare
+from flows.settings import Settings
+from flows.story import Pulse, Summary
+from flows.worker import stop_on_signals
+
+_LINE_EVERY_S = 5.0
+
+
+def demo(
+    context: typer.Context,
+    seconds: Annotated[float | None, typer.Option(min=1, help="Live for so long; without it until Ctrl-C.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Readings a second of all sensors.", show_default="100")] = None,
+    sensors: Annotated[int | None, typer.Option(min=1, help="How many sensors.", show_default="35")] = None,
+    seed: Annotated[int | None, typer.Option(help="Other readings and faults.", show_default="1")] = None,
+) -> None:
+    """Live sensors, windows and detectors on this machine, with an hour of history.
+
+    Starts an embedded Kafka broker and ClickHouse, one worker and a simulator; about 5 % of the readings are faulty,
+    and some messages are broken, late or sent twice. What was stored is kept in `.streamgauge`.
+
+    **Examples**
+
+    `streamgauge demo`
+
+    `streamgauge demo --seconds 60 --rate 1000 --sensors 200`
+    """
+    invocation: Invocation = context.obj
+    settings = _simulating(invocation.given, rate=rate, sensors=sensors, seed=seed)
+    stop = Event()
+    stop_on_signals(stop)
+    console = Console(highlight=False)
+    the_demo = Demo(settings, stop)
+    try:
+        console.print("[bold]streamgauge demo[/]")
+        the_demo.start_services()
+        _say_where(console, the_demo.settings)
+        the_demo.start_worker(invocation.config)
+        with _progress(console) as progress:
+            _history(the_demo, progress)
+        if not stop.is_set():
+            _live(console, the_demo, seconds)
+        with console.status("letting the flow finish"):
+            summary = the_demo.finish()
+    finally:
+        the_demo.close()
+    _say_summary(console, summary, the_demo.course)
+    if summary.differences:
+        raise typer.Exit(1)
+
+
+def up(context: typer.Context) -> None:
+    """Run only the embedded broker and ClickHouse, with topic and tables, until Ctrl-C.
+
+    For `replay`, `simulate`, `run sensors` and `query` in other terminals, which find them by themselves.
+    """
+    invocation: Invocation = context.obj
+    stop = Event()
+    stop_on_signals(stop)
+    console = Console(highlight=False)
+    services = LocalServices(invocation.given)
+    services.start(cancelled=stop.is_set)
+    try:
+        for line in prepare(services.settings):
+            console.print(line)
+        _say_where(console, services.settings)
+        console.print("Ctrl-C stops them; the data is kept.")
+        while not stop.wait(1.0):
+            services.check()
+    finally:
+        services.stop()
+
+
+def _simulating(settings: Settings, *, rate: float | None, sensors: int | None, seed: int | None) -> Settings:
+    """The settings with what was asked for on the command line, and some trouble for the flow to handle."""
+    given = {"rate": rate, "sensors": sensors, "seed": seed}
+    simulate = msgspec.structs.replace(settings.simulate, **{k: v for k, v in given.items() if v is not None})
+    if simulate.bad_share == 0 and simulate.disorder == 0:
+        simulate = msgspec.structs.replace(simulate, bad_share=0.0005, disorder=0.005)
+    simulate.check()
+    return msgspec.structs.replace(settings, simulate=simulate)
+
+
+def _say_where(console: Console, settings: Settings) -> None:
+    console.print(f"  broker      {settings.kafka.bootstrap}  topic {', '.join(settings.kafka.topics)}")
+    console.print(f"  ClickHouse  http://{settings.clickhouse.host}:{settings.clickhouse.port}/")
+    console.print(f"  data        {settings.data_dir}/  (logs in logs/)")
+
+
+def _progress(console: Console) -> Progress:
+    columns = (
+        TextColumn("  {task.description:20}"),
+        BarColumn(),
+        TextColumn("{task.fields[told]}"),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=console)
+
+
+def _history(the_demo: Demo, progress: Progress) -> None:
+    sending = progress.add_task("history: sending", total=1.0, told="")
+    the_demo.send_history(lambda share: progress.update(sending, completed=share))
+    total = the_demo.course.history_messages
+    progress.update(sending, completed=1.0, told=f"{total:,} readings")
+    reading = progress.add_task("history: processing", total=max(1, total), told="")
+    the_demo.catch_up(
+        lambda lag: progress.update(reading, completed=max(0, total - lag), told=f"{lag:,} to go" if lag else "done")
+    )
+
+
+def _live(console: Console, the_demo: Demo, seconds: float | None) -> None:
+    console.print("  live now; Ctrl-C ends with a summary" if seconds is None else f"  live for {seconds:g} s")
+    began_s = time.monotonic()
+    if console.is_terminal:
+        with Live(console=console, refresh_per_second=4, transient=True) as screen:
+            the_demo.live(seconds, lambda pulse: screen.update(_screen(pulse, time.monotonic() - began_s)))
+        return
+    said_s = began_s
+
+    def say(pulse: Pulse) -> None:
+        nonlocal said_s
+        if time.monotonic() - said_s >= _LINE_EVERY_S:
+            said_s = time.monotonic()
+            console.print(
+                f"  {said_s - began_s:4.0f} s  {pulse.readings / 10:,.0f} readings/s  {pulse.windows:,} windows  "
+                f"{pulse.anomalies} anomalies in 10 s"
+            )
+
+    the_demo.live(seconds, say)
+
+
+def _screen(pulse: Pulse, elapsed_s: float) -> RenderableType:
+    figures = Table.grid(padding=(0, 2))
+    figures.add_row("  elapsed", f"{elapsed_s:.0f} s")
+    figures.add_row("  readings/s", f"{pulse.readings / 10:,.0f}")
+    figures.add_row("  windows closed", f"{pulse.windows:,}")
+    figures.add_row("  anomalies in 10 s", f"{pulse.anomalies:,}")
+    alarms = Table("sensor", "value", "flagged by", header_style="bold", box=None, padding=(0, 2))
+    for sensor, value, detectors in pulse.alarms:
+        alarms.add_row(sensor, value, f"[red]{detectors}[/]")
+    return Group(figures, "", alarms)
+
+
+def _say_summary(console: Console, summary: Summary, course: Course) -> None:
+    rows = [
+        ("readings in", summary.readings),
+        ("= on time", summary.on_time),
+        ("+ late", summary.late),
+        ("+ duplicates", summary.duplicates),
+        ("+ rejected", summary.rejected),
+        ("windows closed", summary.windows),
+        ("readings flagged", summary.flagged),
+        ("readings faulty", summary.faulty),
+    ]
+    table = Table.grid(padding=(0, 2))
+    for name, count in rows:
+        table.add_row(f"  {name}", f"{count:>12,}")
+    console.print("[bold]summary of all that is stored[/]")
+    console.print(table)
+    if course.history_s:
+        rate = course.history_messages / course.history_s
+        console.print(f"  history   {course.history_messages:,} messages in {course.history_s:.1f} s: {rate:,.0f}/s")
+    if course.live_s:
+        rate = course.live_messages / course.live_s
+        console.print(f"  live      {course.live_messages:,} messages in {course.live_s:.0f} s: {rate:,.0f}/s")
+    if course.freshness is not None:
+        middle, high = course.freshness
+        console.print(f"  latency   newest stored reading {middle:.2f} s old (median), {high:.2f} s (p95)")
+    for difference in summary.differences:
+        console.print(f"  [bold red]the sums do not agree:[/] {difference}")
+    if not summary.differences:
+        console.print("  [green]the sums agree: every reading is accounted for[/]")
+    console.print("Ask what was stored, for example:")
+    console.print('  streamgauge query "SELECT * FROM windows_final ORDER BY start DESC LIMIT 5"', style="cyan")
+    console.print(
+        '  streamgauge query "SELECT detector, countIf(flagged) FROM predictions GROUP BY detector"', style="cyan"
+    )

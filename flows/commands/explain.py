@@ -1,0 +1,63 @@
+"""`streamgauge explain`: the dataflow drawn, and every setting with where it comes from."""
+
+from typing import Annotated, Any
+
+import typer
+from bytewax.testing import TestingSink, TestingSource
+from bytewax.visualize import to_rendered
+from rich.console import Console
+from rich.table import Table
+from rich.tree import Tree
+
+from flows import settings as settings_module
+from flows.commands.common import Invocation
+from flows.find import find
+from flows.ports import Ports
+from operators.registry import Registry
+
+_MARKS = {"default": "dim", "file": "cyan", "environment": "magenta"}
+
+
+def explain(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The flow to draw.")] = "sensors",
+) -> None:
+    """Draw a flow and list every setting with its source; secrets stay hidden.
+
+    **Example**: `streamgauge explain sensors`
+    """
+    invocation: Invocation = context.obj
+    console = Console(highlight=False)
+    settings = invocation.settings
+    partitions = tuple(f"{topic}/0" for topic in settings.kafka.topics)
+    ports = Ports(partitions, lambda _: TestingSource([]), TestingSink([]), Registry())
+    console.print(_drawing(to_rendered(find(name)(settings, ports))))
+    table = Table("setting", "value", "from", header_style="bold", box=None, pad_edge=False)
+    for setting in settings_module.sources(invocation.config):
+        table.add_row(setting.name, setting.shown, f"[{_MARKS[setting.source]}]{setting.source}[/]")
+    console.print(table)
+
+
+def _drawing(flow: Any) -> Tree:
+    """The steps as a tree from the sources on; a step with several inputs hangs below its first one."""
+    steps = {step.step_id: step for step in flow.substeps}
+    maker = {port.port_id: step.step_id for step in flow.substeps for port in step.out_ports}
+    followers: dict[str, list[str]] = {step_id: [] for step_id in steps}
+    sources = []
+    for step in flow.substeps:
+        came_from = [maker[origin] for port in step.inp_ports for origin in port.from_port_ids if origin in maker]
+        if came_from:
+            followers[came_from[0]].append(step.step_id)
+        else:
+            sources.append(step.step_id)
+    tree = Tree(f"[bold]{flow.flow_id}[/]")
+
+    def grow(branch: Tree, step_id: str) -> None:
+        step = steps[step_id]
+        leaf = branch.add(f"{step_id.removeprefix(flow.flow_id + '.')} [dim]{step.op_type}[/]")
+        for follower in followers[step_id]:
+            grow(leaf, follower)
+
+    for source in sources:
+        grow(tree, source)
+    return tree

@@ -1,0 +1,69 @@
+"""`streamgauge run`: a flow on real Kafka and ClickHouse."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Event
+from typing import Annotated
+
+import typer
+
+from flows.cluster import run_cluster
+from flows.commands.common import Invocation
+from flows.find import find
+from flows.production import production_ports
+from flows.recovery import STORE_PARTITIONS, Layout, open_store
+from flows.worker import stop_on_signals, work
+from infra.kafka.client import TopicMissing, Unreachable
+
+
+def run(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="`sensors`, another file in flows/, or the path of a file of your own.")],
+    processes: Annotated[int, typer.Option(min=1, max=STORE_PARTITIONS, help="Worker processes on this machine.")] = 1,
+    until_end: Annotated[
+        bool, typer.Option("--until-end", help="Stop at what the topics hold now, instead of waiting for more.")
+    ] = False,
+    close: Annotated[
+        bool, typer.Option("--close", help="With --until-end: also close the last windows. Keeps no recovery store.")
+    ] = False,
+    process_id: Annotated[int | None, typer.Option(hidden=True)] = None,
+    address: Annotated[list[str] | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Run a flow until it is told to stop; Ctrl-C or SIGTERM drains it.
+
+    **Examples**
+
+    `streamgauge run sensors`
+
+    `streamgauge run sensors --processes 2`
+
+    `streamgauge run my/flow.py`
+    """
+    if close and not until_end:
+        raise typer.BadParameter("--close needs --until-end: a stream that goes on closes its windows by itself")
+    invocation: Invocation = context.obj
+    stop = Event()
+    stop_on_signals(stop)
+    settings = invocation.settings
+    build = find(name)
+    recovery = None if close else open_store(Path(settings.worker.recovery_dir), Layout.of(name, settings))
+    if processes > 1:
+        sys.exit(run_cluster(_argv, processes, stop))
+    try:
+        ports = production_ports(settings, stop, stop_at_end=until_end, close_at_end=close)
+    except (Unreachable, TopicMissing):
+        if stop.is_set():  # told to stop while waiting for Kafka
+            return
+        raise
+    flow = build(settings, ports)
+    work(flow, epoch=settings.worker.epoch, recovery=recovery, process_id=process_id, addresses=tuple(address or ()))
+
+
+def _argv(number: int, addresses: Sequence[str]) -> list[str]:
+    """This command once more, as process number i of a cluster."""
+    given = sys.argv[1:]
+    at = next(i for i, word in enumerate(given) if word.split("=")[0] == "--processes")
+    del given[at : at + (1 if "=" in given[at] else 2)]
+    named = [word for one in addresses for word in ("--address", one)]
+    return [sys.executable, "-m", "flows.cli", *given, "--process-id", str(number), *named]

@@ -1,0 +1,172 @@
+"""The demo: embedded services, a worker, an hour of simulated history, then live sensors, a summary that adds up."""
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median, quantiles
+from threading import Event, Thread
+
+from flows.local import LocalServices
+from flows.production import clickhouse_address, connection, prepare
+from flows.settings import Settings
+from flows.story import Pulse, Story, Summary
+from infra.embedded.process import ChildProcess
+from infra.kafka.admin import group_lag
+from infra.kafka.producer import Producer
+from infra.simulate.runner import history, live, wall_clock_ms
+from infra.simulate.simulation import Simulation
+
+HISTORY_MS = 3_600_000
+_EPOCH = "2s"
+_POLL_S = 1.0
+
+
+@dataclass
+class Course:
+    """How the demo went. freshness_s: age of the newest stored reading, each time it was looked at while live."""
+
+    history_messages: int = 0
+    history_s: float = 0.0
+    live_messages: int = 0
+    live_s: float = 0.0
+    freshness_s: list[float] = field(default_factory=list)
+
+    @property
+    def freshness(self) -> tuple[float, float] | None:
+        """Median and 95th percentile, seconds; None when it was not looked at often enough."""
+        if len(self.freshness_s) < 3:
+            return None
+        return median(self.freshness_s), quantiles(self.freshness_s, n=20)[-1]
+
+
+class Demo:
+    """Everything the demo runs; `stop` ends waiting and living."""
+
+    def __init__(self, settings: Settings, stop: Event) -> None:
+        self._stop = stop
+        self._services = LocalServices(settings)
+        self._simulation = Simulation(settings.simulate)
+        self._stack = ExitStack()
+        self.course = Course()
+
+    @property
+    def settings(self) -> Settings:
+        """The settings, pointed at the embedded services."""
+        return self._services.settings
+
+    def start_services(self) -> None:
+        """Broker, ClickHouse, its tables, the topic."""
+        self._services.start(cancelled=self._stop.is_set)
+        self._stack.callback(self._services.stop)
+        prepare(self.settings)
+        self.story = Story(clickhouse_address(self.settings))
+        self._stack.callback(self.story.close)
+        self._producer = Producer(connection(self.settings))
+        self._stack.callback(self._producer.close)
+
+    def start_worker(self, config: Path | None) -> None:
+        """The flow, in a process of its own, as in production."""
+        settings = self.settings
+        data_dir = Path(settings.data_dir).absolute()
+        given = [] if config is None else ["--config", str(config)]
+        self._worker = ChildProcess(
+            "worker",
+            [sys.executable, "-m", "flows.cli", *given, "run", "sensors"],
+            log=data_dir / "logs" / "worker.log",
+            env={
+                "STREAMGAUGE_DATA_DIR": settings.data_dir,
+                "STREAMGAUGE_KAFKA__BOOTSTRAP": settings.kafka.bootstrap,
+                "STREAMGAUGE_CLICKHOUSE__PORT": str(settings.clickhouse.port),
+                "STREAMGAUGE_WORKER__EPOCH": _EPOCH,
+                "STREAMGAUGE_WORKER__RECOVERY_DIR": str(data_dir / "recovery"),
+            },
+            stop_timeout_s=60,
+        )
+        self._worker.start()
+        self._stack.callback(self._worker.stop)
+
+    def send_history(self, on_progress: Callable[[float], None]) -> None:
+        """The last hour, or what is missing of it since an earlier demo, at full speed; on_progress: share done."""
+        self._now_ms = wall_clock_ms()
+        newest_ms = self.story.newest_ms()
+        begin_ms = max(self._now_ms - HISTORY_MS, 0 if newest_ms is None else min(newest_ms + 1, self._now_ms))
+        span_ms = max(1, self._now_ms - begin_ms)
+        began_s = time.monotonic()
+        self.course.history_messages = history(
+            self._simulation,
+            self._producer,
+            topic=self.settings.kafka.topics[0],
+            from_ms=begin_ms,
+            to_ms=self._now_ms,
+            on_progress=lambda done_ms: on_progress((done_ms - begin_ms) / span_ms),
+        )
+        self._history_began_s = began_s
+
+    def catch_up(self, on_progress: Callable[[int], None]) -> None:
+        """Wait until the flow has read everything; on_progress: messages still to be read."""
+        while not self._stop.is_set():
+            self._check()
+            lag = self._lag()
+            on_progress(lag)
+            if lag == 0:
+                break
+            self._stop.wait(0.2)
+        self.course.history_s = time.monotonic() - self._history_began_s
+
+    def live(self, seconds: float | None, show: Callable[[Pulse], None]) -> None:
+        """Sensors as time goes by, until `stop`, or for so many seconds."""
+        began_s = time.monotonic()
+        ended = Event()
+        thread = Thread(target=self._send_live, args=(ended,), name="simulator", daemon=True)
+        thread.start()
+        try:
+            while not self._stop.is_set() and (seconds is None or time.monotonic() - began_s < seconds):
+                self._check()
+                pulse = self.story.pulse()
+                if pulse.newest_ms is not None:
+                    self.course.freshness_s.append((wall_clock_ms() - pulse.newest_ms) / 1000)
+                show(pulse)
+                self._stop.wait(_POLL_S)
+        finally:
+            ended.set()
+            thread.join()
+            self.course.live_s = time.monotonic() - began_s
+        if self._problem is not None:
+            raise self._problem
+
+    _problem: Exception | None = None
+
+    def _send_live(self, ended: Event) -> None:
+        try:
+            topic = self.settings.kafka.topics[0]
+            self.course.live_messages = live(
+                self._simulation, self._producer, topic=topic, from_ms=self._now_ms, stop=ended
+            )
+        except Exception as error:
+            self._problem = error
+            self._stop.set()
+
+    def finish(self) -> Summary:
+        """Let the flow read what is left, drain it, and count."""
+        deadline_s = time.monotonic() + 60
+        while self._lag() and time.monotonic() < deadline_s:
+            self._check()
+            time.sleep(0.2)
+        self._worker.stop()
+        return self.story.summary()
+
+    def close(self) -> None:
+        """Stop everything, in reverse order; may be called again."""
+        self._stack.close()
+
+    def _lag(self) -> int:
+        kafka = self.settings.kafka
+        return sum(lag.messages for lag in group_lag(connection(self.settings), kafka.group, kafka.topics))
+
+    def _check(self) -> None:
+        self._services.check()
+        if self._worker.returncode is not None:
+            raise self._worker.failure()

@@ -1,0 +1,106 @@
+"""The production ports: Kafka in, ClickHouse out; and what has to be there before a flow can run."""
+
+import math
+from pathlib import Path
+from threading import Event
+
+from flows.ports import Ports
+from flows.settings import Settings
+from infra.clickhouse import migrate, schema_check
+from infra.clickhouse.client import Address, connect
+from infra.clickhouse.migrate import Retention
+from infra.clickhouse.registry import load_registry, save_registry
+from infra.clickhouse.sink import ClickHouseSink
+from infra.kafka.admin import create_topic, partitions
+from infra.kafka.client import Connection
+from infra.kafka.source import KafkaSource
+from infra.registry import read_file
+from infra.simulate.runner import wall_clock_ms
+from operators.intake import MakeIntake
+from operators.registry import Registry, SensorInfo, TypeInfo
+
+EMBEDDED_PARTITIONS = 4
+
+
+def clickhouse_address(settings: Settings) -> Address:
+    """The configured ClickHouse."""
+    place = settings.clickhouse
+    return Address(
+        host=place.host,
+        port=place.port,
+        database=place.database,
+        username=place.username,
+        password=str(place.password),
+        secure=place.secure,
+    )
+
+
+def retention(settings: Settings) -> Retention:
+    """How long rows are kept."""
+    kept = settings.clickhouse.retention
+    return Retention(readings_ms=kept.readings.ms, windows_ms=kept.windows.ms, others_ms=kept.others.ms)
+
+
+def connection(settings: Settings) -> Connection:
+    """The configured Kafka."""
+    kafka = settings.kafka
+    return Connection(bootstrap=kafka.bootstrap, client=kafka.client, password=str(kafka.password))
+
+
+def prepare(settings: Settings) -> list[str]:
+    """Tables and topics on services of one's own; returns what was done, one line each.
+
+    The topics keep readings for good: a broker deletes by time stamp, which would take historical readings at once.
+    """
+    done = migrate.init(connect(clickhouse_address(settings), wait_s=30), retention=retention(settings))
+    for topic in settings.kafka.topics:
+        if create_topic(connection(settings), topic, partitions=EMBEDDED_PARTITIONS, config={"retention.ms": "-1"}):
+            done.append(f"created topic {topic} with {EMBEDDED_PARTITIONS} partitions")
+    return done
+
+
+def registry(settings: Settings, known: dict[str, SensorInfo]) -> Registry:
+    """What is known of sensors and types beforehand."""
+    types = {
+        name: TypeInfo(
+            unit=kind.unit,
+            min_value=math.nan if kind.min is None else kind.min,
+            max_value=math.nan if kind.max is None else kind.max,
+            interval_ms=math.nan if kind.interval is None else kind.interval.ms,
+        )
+        for name, kind in settings.sensor_types.items()
+    }
+    return Registry(sensors=known, types=types, unknown_types=settings.registry.unknown_types)
+
+
+def production_ports(settings: Settings, stop: Event, *, stop_at_end: bool, close_at_end: bool) -> Ports:
+    """Wait for Kafka and ClickHouse, check the schema, load the registry.
+
+    Raises SettingsError, ClickHouseError, KafkaFailure.
+    """
+    kafka = settings.kafka
+    address = clickhouse_address(settings)
+    client = connect(address, wait_s=math.inf)
+    schema_check.check(client)
+    if settings.registry.file:
+        known = read_file(Path(settings.registry.file))
+        save_registry(client, known, updated_ms=wall_clock_ms())
+    else:
+        known = load_registry(client)
+    client.close()
+    names = partitions(connection(settings), kafka.topics, wait_s=math.inf, cancelled=stop.is_set)
+
+    def source(make: MakeIntake) -> KafkaSource:
+        return KafkaSource(
+            connection(settings),
+            names,
+            make,
+            group=kafka.group,
+            start=kafka.start,
+            idle_after_ms=settings.event_time.idle_after.ms,
+            max_epoch_rows=settings.worker.max_epoch_rows,
+            stop=stop,
+            stop_at_end=stop_at_end,
+        )
+
+    return Ports(names, source, ClickHouseSink(address), registry(settings, known), close_at_end)

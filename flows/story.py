@@ -1,0 +1,119 @@
+"""What the stored rows say: the figures the demo shows while it runs and at its end."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from infra.clickhouse.client import Address, connect
+from infra.clickhouse.query import query
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """The last moments.
+
+    readings, anomalies: stored in the last 10 s of event time. newest_ms: event time of the newest stored reading,
+    None when there is none. windows: closed so far. alarms: (sensor, value with unit, detectors), newest first.
+    """
+
+    readings: int
+    anomalies: int
+    newest_ms: int | None
+    windows: int
+    alarms: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Everything stored, as counted by the ledger and by the tables themselves."""
+
+    messages: int
+    readings: int
+    on_time: int
+    late: int
+    duplicates: int
+    rejected: int
+    stored_readings: int
+    stored_rejects: int
+    windows: int
+    flagged: int
+    faulty: int
+
+    @property
+    def differences(self) -> list[str]:
+        """Where the counts do not agree; empty when every reading is accounted for."""
+        found = []
+        if self.readings != (ends := self.on_time + self.late + self.duplicates + self.rejected):
+            found.append(f"readings in {self.readings:,} but {ends:,} on time, late, duplicate or rejected")
+        if self.stored_readings != self.on_time + self.late:
+            found.append(f"{self.stored_readings:,} stored readings, the ledger says {self.on_time + self.late:,}")
+        if self.stored_rejects != self.rejected:
+            found.append(f"{self.stored_rejects:,} dead letters, the ledger says {self.rejected:,}")
+        return found
+
+
+class Story:
+    """Asks ClickHouse."""
+
+    def __init__(self, address: Address) -> None:
+        self._client = connect(address)
+
+    def pulse(self) -> Pulse:
+        """How it goes. Raises ClickHouseError."""
+        (readings, anomalies), *_ = self._rows(
+            "SELECT count(), countIf(is_anomaly) FROM readings FINAL WHERE time > now64(3) - INTERVAL 10 SECOND"
+        )
+        alarms = self._rows(
+            "SELECT sensor_id, concat(toString(round(value, 2)), ' ', unit), arrayStringConcat(flagged_by, ', ') "
+            "FROM readings FINAL WHERE is_anomaly AND time > now64(3) - INTERVAL 1 MINUTE "
+            "ORDER BY time DESC LIMIT 1 BY sensor_id LIMIT 5"
+        )
+        windows = self._one("SELECT count() FROM windows FINAL")
+        return Pulse(readings, anomalies, self.newest_ms(), windows, tuple((a, b, c) for a, b, c in alarms))
+
+    def newest_ms(self) -> int | None:
+        """Event time of the newest reading ever stored; None when there is none."""
+        newest = self._one("SELECT max(time) FROM readings")
+        return int(newest.timestamp() * 1000) if newest > _EPOCH else None
+
+    def readings(self) -> int:
+        """Readings stored, replays counted once."""
+        count: int = self._one("SELECT count() FROM readings FINAL")
+        return count
+
+    def summary(self) -> Summary:
+        """Everything. Raises ClickHouseError."""
+        columns = "messages, readings, on_time, late, duplicates, rejected"
+        sums = ", ".join(f"sum({name})" for name in columns.split(", "))
+        messages, readings, on_time, late, duplicates, rejected = self._rows(f"SELECT {sums} FROM ledger FINAL")[0]
+        (stored, flagged, faulty), *_ = self._rows(
+            "SELECT count(), countIf(is_anomaly), countIf(label NOT IN ('', 'normal')) FROM readings FINAL"
+        )
+        rejects = self._one("SELECT count() FROM dead_letters FINAL")
+        windows = self._one("SELECT count() FROM windows FINAL")
+        return Summary(
+            messages=messages,
+            readings=readings,
+            on_time=on_time,
+            late=late,
+            duplicates=duplicates,
+            rejected=rejected,
+            stored_readings=stored,
+            stored_rejects=rejects,
+            windows=windows,
+            flagged=flagged,
+            faulty=faulty,
+        )
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._client.close()
+
+    def _rows(self, sql: str) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in query(self._client, sql).rows]
+
+    def _one(self, sql: str) -> Any:
+        return self._rows(sql)[0][0]
+
+
+_EPOCH = datetime(1971, 1, 1, tzinfo=UTC)
