@@ -15,12 +15,12 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from infra.embedded.engine import Engine, Outcome
-from infra.embedded.errors import ACCESS_DENIED, TIMEOUT_EXCEEDED, TOO_MANY_QUERIES, QueryError
+from infra.embedded.errors import ACCESS_DENIED, BAD_ARGUMENTS, TIMEOUT_EXCEEDED, TOO_MANY_QUERIES, QueryError
 from infra.embedded.http_codec import compress, decompress, form_fields, too_large
 from infra.embedded.limits import Limits
 from infra.embedded.statement import parse
@@ -68,16 +68,24 @@ class Endpoint:
         self._threads.shutdown(cancel_futures=True)
 
     async def _query(self, request: Request) -> Response:
-        query_id = request.query_params.get("query_id") or str(uuid.uuid4())
-        headers = self._headers | {"X-ClickHouse-Query-Id": query_id}
+        query_id = request.query_params.get("query_id", "")
+        fits_in_header = query_id.isascii() and query_id.isprintable() and query_id
+        headers = self._headers | {"X-ClickHouse-Query-Id": query_id if fits_in_header else str(uuid.uuid4())}
         try:
             return await self._answer(request, headers)
         except QueryError as error:
-            headers["X-ClickHouse-Exception-Code"] = str(error.code)
-            if error.status == 503:
-                headers["Retry-After"] = "1"
-            version = "" if "(version " in error.text else f" (version {self._engine.version})"
-            return PlainTextResponse(f"{error.text}{version}\n", error.status, headers)
+            return self._failure(error, headers)
+        except UnicodeDecodeError as error:
+            return self._failure(QueryError(BAD_ARGUMENTS, f"The request is not valid UTF-8: {error}"), headers)
+        except ClientDisconnect:
+            return Response(status_code=499)  # nobody is there to read it
+
+    def _failure(self, error: QueryError, headers: dict[str, str]) -> Response:
+        headers["X-ClickHouse-Exception-Code"] = str(error.code)
+        if error.status == 503:
+            headers["Retry-After"] = "1"
+        version = "" if "(version " in error.text else f" (version {self._engine.version})"
+        return PlainTextResponse(f"{error.text}{version}\n", error.status, headers)
 
     async def _answer(self, request: Request, headers: Mapping[str, str]) -> Response:
         if "origin" in request.headers:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from infra.embedded.errors import NOT_IMPLEMENTED, SYNTAX_ERROR, QueryError
 
-# The curly quotes and minus signs are in ClickHouse's lexer too. What is left of non-ASCII counts as space, as some of
-# it does there, so that none of it can hide a name from the guard.
+# The curly quotes and minus signs are in ClickHouse's lexer too. What is left of non-ASCII is space or an error there;
+# it counts as space here, so that none of it can hide a name from the guard.
 _TOKEN = re.compile(
     rb"""
       (?P<word> [A-Za-z_]\w* )
@@ -80,10 +80,11 @@ def parse(query: bytes) -> Statement:
             break
         if depth == 0 and not selects and tokens and tokens[0].key == b"INSERT" and not _names_table(tokens):
             if token.key == b"VALUES":
-                return _insert(query, tokens, "Values", token.end)
+                return _insert(query, tokens, clause=token, data_format="Values", start=token.end)
             if tokens[-1].key == b"FORMAT" and token.kind == "word" and not _names_table(tokens[:-1]):
-                name = query[token.end - len(token.key) : token.end].decode()
-                return _insert(query, tokens[:-1], name, token.end)
+                return _insert(
+                    query, tokens[:-1], clause=tokens[-1], data_format=_written(query, token), start=token.end
+                )
         selects = selects or token.key in (b"SELECT", b"WITH", b"FROM")
         depth += {b"(": 1, b")": -1}.get(token.key, 0)
         tokens.append(token)
@@ -120,13 +121,13 @@ def _names_table(before: list[Token]) -> bool:
     return before[-1].key in (b"INTO", b"TABLE", b".")
 
 
-def _insert(query: bytes, tokens: list[Token], data_format: str, start: int) -> Statement:
-    """Data begin after the blanks and one end of line, as in ClickHouse's own parser."""
+def _insert(query: bytes, tokens: list[Token], *, clause: Token, data_format: str, start: int) -> Statement:
+    """The insert up to its VALUES or FORMAT clause; data begin after blanks and one end of line, as in ClickHouse."""
     while query[start : start + 1] in (b" ", b"\t", b"\f"):
         start += 1
     for end_of_line in (b"\r", b"\n"):
         start += query[start : start + 1] == end_of_line
-    return Statement(query[: tokens[-1].end], tuple(tokens), data_format, memoryview(query)[start:])
+    return Statement(query[: clause.end - len(clause.key)], tuple(tokens), data_format, memoryview(query)[start:])
 
 
 def _result_format(query: bytes, tokens: list[Token]) -> str | None:
@@ -135,6 +136,9 @@ def _result_format(query: bytes, tokens: list[Token]) -> str | None:
         if tokens[at].key == b"FORMAT" and tokens[at + 1].kind == "word":
             if at + 2 < len(tokens) and tokens[at + 2].key != b"SETTINGS":
                 return None
-            name = tokens[at + 1]
-            return query[name.end - len(name.key) : name.end].decode()
+            return _written(query, tokens[at + 1])
     return None
+
+
+def _written(query: bytes, word: Token) -> str:
+    return query[word.end - len(word.key) : word.end].decode()

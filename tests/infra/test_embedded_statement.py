@@ -30,7 +30,7 @@ from infra.embedded.statement import parse
 def test_where_the_data_of_an_insert_begin(query: bytes, text: bytes, data_format: str, data: bytes) -> None:
     statement = parse(query)
     assert statement.data is not None
-    assert (statement.text, statement.format, bytes(statement.data)) == (text, data_format, data)
+    assert (statement.text.strip(), statement.format, bytes(statement.data)) == (text, data_format, data)
     assert not statement.has_result
 
 
