@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Event
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
@@ -78,12 +79,14 @@ class Address:
         return f"{self.host}:{self.port}"
 
 
-def connect(address: Address, *, wait_s: float = 0) -> Client:
+def connect(address: Address, *, wait_s: float = 0, stop: Event | None = None) -> Client:
     """A client for one thread at a time whose unqualified table names mean `address.database`.
 
     wait_s: how long to wait for a ClickHouse that does not answer (math.inf: for ever), which is said once.
-    The database need not exist yet. Raises ClickHouseError.
+    stop: once set, waiting is given up.
+    The database need not exist yet. Use it in `with`, or close() it. Raises ClickHouseError.
     """
+    stop = stop or Event()
     outage = Outage(str(address))
     deadline_s = time.monotonic() + wait_s
     while True:
@@ -93,9 +96,8 @@ def connect(address: Address, *, wait_s: float = 0) -> Client:
             outage.over()
             return client
         except ClickHouseError as error:
-            if not error.transient or time.monotonic() >= deadline_s:
+            if not error.transient or time.monotonic() >= deadline_s or stop.wait(outage.failed(error)):
                 raise
-            time.sleep(outage.failed(error))
 
 
 def _connect(address: Address) -> Client:

@@ -27,7 +27,7 @@ def database(port: int) -> Iterator[tuple[Address, Client]]:
         client.close()
 
 
-def until(what: Callable[[], bool], *, within_s: float = 20.0) -> None:
+def until(what: Callable[[], bool], *, within_s: float = 60.0) -> None:
     """Wait for something that announces itself by no event."""
     deadline_s = time.monotonic() + within_s
     while not what():

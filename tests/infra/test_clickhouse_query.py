@@ -114,6 +114,13 @@ def test_connecting_waits_when_asked_and_says_so_once(
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
 
 
+def test_waiting_can_be_given_up() -> None:
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(ClickHouseError, match="does not answer"):
+        connect(Address(port=1), wait_s=math.inf, stop=stop)
+
+
 def test_a_password_is_never_shown() -> None:
     assert "hunter2" not in repr(Address(password="hunter2"))
 
