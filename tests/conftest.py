@@ -8,6 +8,7 @@ from urllib.request import urlopen
 import pytest
 from hypothesis import settings
 
+from infra.embedded.broker import Broker
 from infra.embedded.clickhouse import EmbeddedClickHouse
 
 
@@ -31,6 +32,13 @@ def database(clickhouse: EmbeddedClickHouse) -> Iterator[str]:
     _execute(clickhouse, f"CREATE DATABASE {name}")
     yield name
     _execute(clickhouse, f"DROP DATABASE {name} SYNC")
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """An embedded broker of this test session; use topics of your own in it, see `tests.kafka.new_topic`."""
+    with Broker(tmp_path_factory.mktemp("broker")) as running:
+        yield running
 
 
 def _execute(server: EmbeddedClickHouse, sql: str) -> None:

@@ -127,17 +127,17 @@ def sample_keys(connection: Connection, topic: str, *, per_partition: int = 2_00
 
 
 def _keys_until_end(connection: Connection, consumer: Consumer, most: int) -> Iterator[bytes | None]:
-    while most > 0:
-        messages = consumer.consume(most, _ANSWER_TIMEOUT_S)
-        for message in messages:
+    deadline_s = time.monotonic() + _ANSWER_TIMEOUT_S
+    while most > 0 and time.monotonic() < deadline_s:
+        for message in consumer.consume(most, _PAUSE_S / 4):
             error = message.error()
             if error is None:
+                most -= 1
                 yield message.key()
-            elif error.code() != KafkaError._PARTITION_EOF:
+            elif error.code() == KafkaError._PARTITION_EOF:
+                return
+            else:
                 raise connection.failure(error)
-        if not messages or messages[-1].error() is not None:
-            return
-        most -= len(messages)
 
 
 def _partition_count(connection: Connection, consumer: Consumer, topic: str) -> int:
