@@ -97,7 +97,8 @@ class _Batch:
         if payload is None:
             self._reject(number, Fault("null_payload", "the message has no payload (a tombstone)"))
         elif len(payload) > self._max_payload_bytes:
-            detail = f"{len(payload)} bytes, kafka.max_payload_bytes = {self._max_payload_bytes}; split the message"
+            allowed = f"kafka.max_payload_bytes = {self._max_payload_bytes}"
+            detail = f"{len(payload)} bytes, more than {allowed}; split the message or raise the limit"
             self._reject(number, Fault("too_large", detail))
         elif not payload or payload.isspace():
             self._reject(number, Fault("empty_payload", "the payload is empty"))

@@ -72,10 +72,15 @@ def _skip(text: str, at: int) -> int:
 
 def explain(piece: bytes, error: Exception) -> Fault:
     """Why decoding `piece` as a reading raised `error`."""
-    if isinstance(error, RecursionError):
-        return Fault("bad_json", "not readable JSON: nested too deeply")
     if isinstance(error, msgspec.ValidationError):
-        return _explain_field(str(error))
+        try:
+            _whole(piece)
+        except (msgspec.DecodeError, RecursionError) as deeper:
+            error = deeper  # a wrong field came first, but the whole is no JSON
+        else:
+            return _explain_field(str(error))
+    if isinstance(error, RecursionError):
+        return Fault("bad_json", "nested too deeply")
     if found := re.search(r"invalid character \(byte (\d+)\)", str(error)):
         at = int(found[1])
         if piece[at : at + 3] in (b"NaN", b"Inf", b"nan", b"inf"):
