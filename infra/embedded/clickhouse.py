@@ -28,7 +28,7 @@ _READY = "ready: ClickHouse {version} at http://{host}:{port}/ with its data in 
 _READY_PORT = re.compile(r"^ready: ClickHouse \S+ at http://[^/]*:(\d+)/", re.MULTILINE)
 _LOOPBACK = ("127.0.0.1", "localhost")
 _KEEP_ALIVE_S = 60  # longer than the pauses of a writer that inserts once per epoch
-_DRAIN_S = 5
+_DRAIN_S = 2
 
 
 class EmbeddedClickHouse:
