@@ -34,6 +34,10 @@ class Batch:
     def __len__(self) -> int:
         return len(self.slots)
 
+    def take(self, rows: slice | npt.NDArray[np.intp]) -> "Batch":
+        """Some of the rows."""
+        return Batch(self.slots[rows], self.time_ms[rows], self.values[rows], self.features[rows])
+
 
 @runtime_checkable
 class Detector(Protocol):

@@ -96,12 +96,13 @@ class Detection:
         """Verdicts on rows in offset order; those with `teaches` are learnt from, each after it was scored."""
         n = len(slot)
         raw = np.full((n, len(self._detectors)), np.nan)
+        features = self._features.take_in(slot, time_ms, value, in_order)
         if self._detectors:
             rounds = _rounds(slot, np.zeros(self._sensors, np.int64))
             order = np.argsort(rounds, kind="stable")
-            ends = np.cumsum(np.bincount(rounds, minlength=1))
-            for rows in np.split(order, ends[:-1]):
-                raw[rows] = self._round(slot[rows], time_ms[rows], value[rows], in_order[rows], teaches[rows])
+            raw[order] = self._in_rounds(
+                Batch(slot[order], time_ms[order], value[order], features[order]), teaches[order], np.bincount(rounds)
+            )
         flagged = raw >= self._thresholds
         rules = np.stack([out_of_range, stuck], axis=1)
         chosen = np.concatenate([flagged, rules], axis=1)
@@ -110,16 +111,17 @@ class Detection:
         score = _largest(raw / self._thresholds)
         return Verdicts(score, by_rule, by_model, Lists(self._names + RULES, chosen), Maps(self._names, raw))
 
-    def _round(self, slot: Ints, time_ms: Ints, value: Floats, in_order: Flags, teaches: Flags) -> Floats:
-        features = self._features.vectors(slot, time_ms, value, in_order)
-        batch = Batch(slot, time_ms, value, features)
-        raw = np.stack([named.detector.score(batch) for named in self._detectors], axis=1)
-        if not teaches.all():
-            keep = np.flatnonzero(teaches)
-            batch = Batch(slot[keep], time_ms[keep], value[keep], features[keep])
-        for named in self._detectors:
-            named.detector.learn(batch)
-        self._features.learn(batch.slots, batch.time_ms, batch.values)
+    def _in_rounds(self, rows: Batch, teaches: Flags, lengths: npt.NDArray[np.intp]) -> Floats:
+        """Raw scores of rows sorted by round; each round is scored, then learnt, by every detector."""
+        raw = np.empty((len(rows), len(self._detectors)))
+        begin = 0
+        for end in np.cumsum(lengths).tolist():
+            batch = rows.take(slice(begin, end))
+            learnt = batch if teaches[begin:end].all() else batch.take(np.flatnonzero(teaches[begin:end]))
+            for place, named in enumerate(self._detectors):
+                raw[begin:end, place] = named.detector.score(batch)
+                named.detector.learn(learnt)
+            begin = end
         return raw
 
     @property

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from models.compiled import compiled
 from models.slots import resized
 from operators.batches import Flags, Floats, Ints
 
@@ -12,6 +13,28 @@ FEATURE_NAMES = ("value", "delta", "rate_per_s")
 first reading and for one that is out of order."""
 
 STATE_VERSION = 1
+
+
+@compiled
+def _differences(
+    slot: Ints,
+    time_ms: Ints,
+    value: Floats,
+    in_order: Flags,
+    last_value: Floats,
+    last_time_ms: Ints,
+    vectors: Floats,
+) -> None:
+    for i in range(len(slot)):
+        s = slot[i]
+        vectors[i, 0], vectors[i, 1], vectors[i, 2] = value[i], np.nan, np.nan
+        if in_order[i]:
+            delta = value[i] - last_value[s]  # NaN for a first reading
+            vectors[i, 1] = delta
+            elapsed_ms = time_ms[i] - last_time_ms[s]
+            if elapsed_ms > 0:
+                vectors[i, 2] = delta * 1000.0 / elapsed_ms
+            last_value[s], last_time_ms[s] = value[i], time_ms[i]
 
 
 class Features:
@@ -28,17 +51,14 @@ class Features:
         self._value = resized(self._value, sensors, np.nan)
         self._time_ms = resized(self._time_ms, sensors, 0)
 
-    def vectors(self, slot: Ints, time_ms: Ints, value: Floats, in_order: Flags) -> Floats:
-        """(n, len(FEATURE_NAMES)) features of readings of different sensors. Changes nothing."""
-        delta = np.where(in_order, value - self._value[slot], np.nan)
-        seconds = (time_ms - self._time_ms[slot]) / 1000.0
-        rate = np.divide(delta, seconds, out=np.full(len(delta), np.nan), where=seconds > 0)
-        return np.stack([value, delta, rate], axis=1)
+    def take_in(self, slot: Ints, time_ms: Ints, value: Floats, in_order: Flags) -> Floats:
+        """(n, len(FEATURE_NAMES)) features of readings in offset order, each made before its reading is remembered.
 
-    def learn(self, slot: Ints, time_ms: Ints, value: Floats) -> None:
-        """These readings are now their sensors' newest."""
-        self._value[slot] = value
-        self._time_ms[slot] = time_ms
+        in_order: readings that are their sensor's newest; others have no differences and are not remembered.
+        """
+        vectors = np.empty((len(slot), len(FEATURE_NAMES)))
+        _differences(slot, time_ms, value, in_order, self._value, self._time_ms, vectors)
+        return vectors
 
     @property
     def nbytes(self) -> int:
