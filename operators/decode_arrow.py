@@ -18,7 +18,7 @@ from operators.arrow_size import unfolded_bytes
 from operators.batches import NO_SEQ, Codes, Flags, Floats, Ints, Labels
 from operators.records import Reading
 from operators.rejects import Fault
-from operators.series_codes import RawLabels, SeriesCodes
+from operators.series_codes import SeriesCodes
 from operators.timestamps import to_ms
 
 _STREAM, _FILE = b"\xff\xff\xff\xff", b"ARROW1\0\0"
@@ -131,6 +131,8 @@ def _missing(name: str, null: Flags, faults: dict[int, Fault]) -> None:
 
 
 def _nulls(column: Any) -> Flags:
+    if column.null_count == 0:
+        return np.zeros(len(column), np.bool_)
     return np.array(column.is_null(), np.bool_)
 
 
@@ -178,7 +180,7 @@ def _scaled(numbers: Ints, unit: str) -> Ints:
 
 def _times_of_text(texts: Labels, faults: dict[int, Fault]) -> Ints:
     of_text, wrong = to_ms(texts.values[1:])  # the first stands for null
-    for row in np.flatnonzero(np.isin(texts.codes - 1, list(wrong))).tolist():
+    for row in _rows_of(texts, [code + 1 for code in wrong]):
         faults.setdefault(row, wrong[int(texts.codes[row]) - 1])
     return np.concatenate([np.zeros(1, np.int64), of_text])[texts.codes]
 
@@ -197,7 +199,7 @@ def _attributes(table: Any, faults: dict[int, Fault]) -> list[str] | None:
         return None
     texts = _dictionary(table.column("attributes"), "attributes")
     wrong = [code for code, text in enumerate(texts.values) if text and not _is_object(text)]
-    for row in np.flatnonzero(np.isin(texts.codes, wrong)).tolist():
+    for row in _rows_of(texts, wrong):
         faults.setdefault(row, Fault("wrong_type", "attributes: expected the text of a JSON object"))
     return texts.tolist()
 
@@ -212,20 +214,10 @@ def _is_object(text: str) -> bool:
 def _series(texts: list[Labels], codes: SeriesCodes, faults: dict[int, Fault], rows: int) -> Codes:
     """(n,) numbers of completed series; 0 for rows at fault, whose labels must not be remembered."""
     good = np.delete(np.arange(rows), list(faults))
-    key = np.zeros(len(good), np.int64)
-    for text in texts:
-        # Made dense after each column, so that the product never outgrows 64 bits.
-        key = np.unique(key * max(1, len(text.values)) + text.codes[good], return_inverse=True)[1]
-    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
-    of_key = [codes.code(_raw_labels(texts, row)) for row in good[first].tolist()]
+    columns = (Labels(text.codes[good], text.values).tolist() for text in texts)
     result = np.zeros(rows, np.int32)
-    result[good] = np.array(of_key, np.int32)[inverse]
+    result[good] = [codes.code(labels) for labels in zip(*columns, strict=True)]
     return result
-
-
-def _raw_labels(texts: list[Labels], row: int) -> RawLabels:
-    sensor_id, sensor_type, location, asset_id, unit = (text.values[text.codes[row]] for text in texts)
-    return sensor_id, sensor_type, location, asset_id, unit
 
 
 def _text(table: Any, name: str, faults: dict[int, Fault]) -> Labels:
@@ -237,10 +229,15 @@ def _text(table: Any, name: str, faults: dict[int, Fault]) -> Labels:
         _missing(name, _nulls(column), faults)
     texts = _dictionary(column, name)
     least = 1 if name == "sensor_id" else 0
-    wrong = [code for code, text in enumerate(texts.values) if not least <= len(text) <= _MAX_TEXT]
-    for row in np.flatnonzero(np.isin(texts.codes, wrong)).tolist():
+    wrong = [code for code, text in enumerate(texts.values) if code and not least <= len(text) <= _MAX_TEXT]
+    for row in _rows_of(texts, wrong):
         faults.setdefault(row, Fault("text_length", f"{name}: expected {least} to {_MAX_TEXT} characters"))
     return texts
+
+
+def _rows_of(texts: Labels, codes: list[int]) -> list[int]:
+    rows: list[int] = np.flatnonzero(np.isin(texts.codes, codes)).tolist() if codes else []
+    return rows
 
 
 def _is_text(kind: Any) -> bool:
@@ -261,7 +258,10 @@ def _dictionary(column: Any, name: str) -> Labels:
         _check_views(column.chunks, name)
         encoded = column.combine_chunks().dictionary_encode()
     _check_views([encoded.dictionary], name)
-    codes = encoded.indices.cast(pa.int64()).fill_null(-1).to_numpy().astype(np.int32) + np.int32(1)
+    indices = encoded.indices
+    if indices.null_count:
+        indices = indices.cast(pa.int64()).fill_null(-1)
+    codes = indices.to_numpy().astype(np.int32) + np.int32(1)
     return Labels(codes, ["", *(text or "" for text in encoded.dictionary.to_pylist())])
 
 

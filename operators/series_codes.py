@@ -66,6 +66,5 @@ class SeriesCodes:
         return code
 
     def _refuse(self, sensor_type: str) -> int:
-        if sensor_type not in self._refused:
-            self._refused.append(sensor_type)
-        return -1 - self._refused.index(sensor_type)
+        self._refused.append(sensor_type)
+        return -len(self._refused)
