@@ -101,6 +101,7 @@ class Demo:
             topic=self.settings.kafka.topics[0],
             from_ms=begin_ms,
             to_ms=self._now_ms,
+            stop=self._stop,
             on_progress=lambda done_ms: on_progress((done_ms - begin_ms) / span_ms),
         )
         self._history_began_s = began_s

@@ -13,6 +13,7 @@ from operators.panes import PaneStore, WindowSpec, pane_ms_of
 from operators.quality import QualityChecks
 from operators.registry import Registry
 from operators.sensors import SensorShard
+from operators.shards import stable_hash
 from operators.windows import WindowShard
 
 WINDOW_SHARDS = 8
@@ -83,7 +84,8 @@ class Parts:
             cadence=Cadence(gap_factor=quality.gap_factor, forget_after_ms=quality.forget_after.ms),
             detection=Detection(named_detectors(self._settings)),
             panes=PaneStore(
-                partition=int(partition),
+                # Unique over topics and the same for good: it breaks ties of first and last.
+                partition=(stable_hash(topic) << 20) + int(partition),
                 pane_ms=self._pane_ms,
                 bys=bys,
                 window_shards=WINDOW_SHARDS,

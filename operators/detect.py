@@ -134,15 +134,24 @@ class Detection:
         states = tuple((named.name, named.detector.state()) for named in self._detectors)
         return (STATE_VERSION, self._sensors, self._features.snapshot(), states)
 
-    def load(self, state: tuple[Any, ...]) -> None:
-        """Go on from `snapshot()`; a detector that was not there then starts fresh."""
+    def load(self, state: tuple[Any, ...]) -> dict[str, str]:
+        """Go on from `snapshot()`; a detector that was not there then starts afresh.
+
+        So does one whose state does not fit it any more (other parameters, another version of its library); what became
+        of those is returned: why, by name.
+        """
         _, self._sensors, features, states = state
         self._features.load(features)
         known = dict(states)
+        afresh: dict[str, str] = {}
         for named in self._detectors:
             if named.name in known:
-                named.detector.load(known[named.name])
+                try:
+                    named.detector.load(known[named.name])
+                except ValueError as misfit:
+                    afresh[named.name] = str(misfit)
             named.detector.grow(self._sensors)
+        return afresh
 
 
 def _largest(scores: Floats) -> npt.NDArray[np.float64]:

@@ -106,10 +106,10 @@ class SensorShard:
         self._series_slots: dict[Series, int] = {}
         self._sensor_slots: dict[str, int] = {}
         self._sensor_of = np.empty(0, np.int64)
-        self._series_of: dict[int, int] = {}
         self._columns = {name: _LabelColumn() for name in Series._fields}
         self._limits = np.empty((0, 2))
         self._slot_of = CodeMap(self._slot)
+        self._afresh: dict[str, str] = {}
         self._watermark_ms = NO_WATERMARK
         self._origin_ms = NEVER
 
@@ -117,7 +117,7 @@ class SensorShard:
         """Take in readings, or that time has moved on."""
         before_ms = self._watermark_ms
         self._origin_ms = batch.origin_ms
-        rows: list[Rows] = []
+        rows: list[Rows] = self._afresh_rows(batch.watermark_ms)
         if batch.readings is not None:
             rows += self._take_in(batch.readings, batch.adopted_ms)
         rows += self._close(batch.watermark_ms)
@@ -128,15 +128,28 @@ class SensorShard:
 
     def end(self, *, close_panes: bool) -> SensorOutput:
         """The input is at its end, or being drained: give out the counts so far, and the open panes if asked to."""
-        if close_panes:
-            self._close(max(self._watermark_ms, self._panes.last_end_ms()))
-        return SensorOutput(self._ledger.rows(), self._messages() if close_panes else [])
+        if not close_panes:
+            return SensorOutput(self._ledger.rows(), [])
+        rows = self._close(max(self._watermark_ms, self._panes.last_end_ms()))
+        return SensorOutput(rows + self._ledger.rows(), self._messages())
 
     def _messages(self) -> list[tuple[int, PaneMessage]]:
         return self._panes.messages(self._name, self._watermark_ms, self._origin_ms)
 
+    def _afresh_rows(self, time_ms: int) -> list[Rows]:
+        """Told once after a restart: the detectors that could not go on from their state."""
+        told, self._afresh = self._afresh, {}
+        columns: dict[str, ColumnData] = {
+            "kind": "model_change",
+            "subject": [f"{detector} of {self._name}" for detector in told],
+            "generation": self._generation,
+            "time": np.full(len(told), time_ms),
+            "detail": [f"starts afresh: {why}" for why in told.values()],
+        }
+        return [Rows("events", len(told), columns)] if told else []
+
     def _take_in(self, readings: ReadingBatch, adopted_ms: int) -> list[Rows]:
-        slot = self._slot_of(readings.series, readings.code).astype(np.int64)
+        slot = self._slot_of(readings.series, readings.code)
         self._grow()
         sensor = self._sensor_of[slot]
         checked = self._checks.check(
@@ -149,6 +162,7 @@ class SensorShard:
             high=self._limits[slot, 1],
         )
         self._count(readings, checked)
+        episodes = self._episode_rows(checked, slot)
         status = checked.status
         kept = np.flatnonzero(status != DUPLICATE)
         if len(kept) < len(status):
@@ -164,7 +178,7 @@ class SensorShard:
             stuck=stuck,
         )
         rows = [] if not len(kept) else [self._reading_rows(readings, slot, status, out_of_range, stuck, verdicts)]
-        rows += self._episode_rows(checked)
+        rows += episodes
         return rows + self._add_to_panes(readings, slot, status <= CONFLICT, verdicts.is_anomaly, adopted_ms)
 
     def _add_to_panes(
@@ -206,8 +220,6 @@ class SensorShard:
         if not fresh:
             return
         sensors = [self._sensor_slots.setdefault(one.sensor_id, len(self._sensor_slots)) for one in fresh]
-        for slot, sensor in enumerate(sensors, len(self._sensor_of)):
-            self._series_of[sensor] = slot
         self._sensor_of = np.concatenate([self._sensor_of, np.array(sensors, np.int64)])
         for place, column in enumerate(self._columns.values()):
             column.grow([one[place] for one in fresh])
@@ -263,13 +275,12 @@ class SensorShard:
     def _labels(self, slot: Ints, names: Sequence[str] = Series._fields) -> dict[str, ColumnData]:
         return {name: self._columns[name].of(slot) for name in names}
 
-    def _episode_rows(self, checked: Checked) -> list[Rows]:
+    def _episode_rows(self, checked: Checked, slot: Ints) -> list[Rows]:
         told = checked.episodes
         if not len(told.kind):
             return []
-        slot = np.array([self._series_of[sensor] for sensor in told.slot.tolist()], np.int64)
         kinds = Labels(told.kind.astype(np.int32), EPISODE_NAMES)
-        return [self._quality_rows(kinds, slot, told.start_ms, told.end_ms, told.readings, told.value)]
+        return [self._quality_rows(kinds, slot[told.row], told.start_ms, told.end_ms, told.readings, told.value)]
 
     def _gap_rows(self, gaps: Gaps) -> list[Rows]:
         if not len(gaps):
@@ -320,5 +331,5 @@ class SensorShard:
         self._ledger.load(ledger)
         self._checks.load(checks)
         self._cadence.load(cadence, [self._registry.interval_ms(one) for one in self._series])
-        self._detection.load(detection)
+        self._afresh = self._detection.load(detection)
         self._panes.load(panes)

@@ -56,7 +56,10 @@ def simulate(
     with Producer(connection(settings)) as producer, _spinner(_reached) as told:
         sent = 0
         if past_ms:
-            sent += history(simulation, producer, topic=topic, from_ms=now_ms - past_ms, to_ms=now_ms, on_progress=told)
+            begin_ms = now_ms - past_ms
+            sent += history(
+                simulation, producer, topic=topic, from_ms=begin_ms, to_ms=now_ms, stop=stop, on_progress=told
+            )
         until_ms = None if seconds is None else wall_clock_ms() + round(seconds * 1000)
         if seconds != 0 and not stop.is_set():
             sent += live(
