@@ -154,10 +154,15 @@ def _bind(host: str, port: int) -> socket.socket:
 
 def _serve(listener: socket.socket, data_dir: Path, limits: Limits) -> int:
     # Imported here: only the process that serves pays for them, and chDB must not be open where somebody may fork.
-    import uvicorn
+    try:
+        import uvicorn
 
-    from infra.embedded.endpoint import Endpoint
-    from infra.embedded.engine import DataDirError, Engine
+        from infra.embedded.endpoint import Endpoint
+        from infra.embedded.engine import DataDirError, Engine
+    except ModuleNotFoundError as error:
+        raise _CannotServe(
+            f"{error.name} is not installed: pip install 'streamgauge[embedded]', or use a ClickHouse server instead"
+        ) from None
 
     for stop in (signal.SIGTERM, signal.SIGINT):  # uvicorn stops on them, then raises them again
         signal.signal(stop, lambda *_: None)

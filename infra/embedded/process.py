@@ -77,11 +77,13 @@ class ChildProcess:
         turns true. In every such case it has been stopped.
         """
         self._spawn()
+        if self._ready is None:
+            return
         deadline = time.monotonic() + self._ready_timeout_s
         try:
-            while self.returncode is None:
-                if self._ready is None or self._ready():
-                    return
+            while not self._ready():
+                if self.returncode is not None:
+                    raise self.failure()
                 if cancelled():
                     raise StartCancelled(self.name)
                 if time.monotonic() > deadline:
@@ -89,7 +91,6 @@ class ChildProcess:
                         f"{self.name} was not ready within {self._ready_timeout_s:g} s{self._last_words()}"
                     )
                 time.sleep(_POLL_S)
-            raise self.failure()
         except BaseException:
             self.stop()
             raise

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from infra.embedded.process import ChildFailed, ChildProcess, StartCancelled
+from infra.embedded.watchdog import Watchdog
 from tests.processes import ends, running
 
 FOREVER = "import time; time.sleep(600)"
@@ -97,6 +98,22 @@ def test_what_the_child_started_ends_with_it(tmp_path: Path, end: Callable[[Chil
     end(child)
     assert ends(int(pid_file.read_text()))
     assert not running(child.pid)
+
+
+def test_a_watchdog_that_was_killed_is_replaced_and_told_everything() -> None:
+    def sleeper() -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(python(FOREVER), start_new_session=True)
+
+    watchdog = Watchdog()
+    with watchdog.adopt(sleeper) as first:
+        script = watchdog._script
+        assert script is not None
+        script.kill()
+        script.communicate()
+        with watchdog.adopt(sleeper) as second:
+            assert watchdog._script is not None
+            watchdog._script.communicate()  # closes its input, as our death would
+            assert (first.wait(10), second.wait(10)) == (-signal.SIGKILL, -signal.SIGKILL)
 
 
 def test_children_and_grandchildren_die_with_us_even_by_kill_9(tmp_path: Path) -> None:
