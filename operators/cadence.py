@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from models.compiled import compiled
-from models.slots import resized
+from models.slots import column, resized
 from operators.batches import Flags, Floats, Ints
 from operators.quality import NO_END
 
@@ -113,8 +113,8 @@ class Cadence:
         n = len(slot)
         out = [np.empty(n, np.int64) for _ in range(4)]
         state = (self._configured, self._first, self._newest, self._ring, self._seen, self._learnt, self._waiting)
-        found = _observe(slot, time_ms, self._factor, *state, *out)
-        return Gaps(*(column[:found] for column in out))
+        found = _observe(column(slot, np.int64), column(time_ms, np.int64), self._factor, *state, *out)
+        return Gaps(*(one[:found] for one in out))
 
     def silent(self, watermark_ms: int) -> Gaps:
         """Series that have fallen silent by now and were not told before."""

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.compiled import compiled
-from models.slots import resized
+from models.slots import column, resized
 from operators.batches import LATE, Flags, Floats, Ints
 
 Statuses = npt.NDArray[np.uint8]
@@ -36,11 +36,12 @@ _OPEN = int(np.iinfo(np.int64).min)
 class Episodes(NamedTuple):
     """Rows for data_quality, columns of one length: end_ms is NO_END while the episode lasts.
 
-    value: the value stuck, in conflict or first out of range; NaN when the episode has ended by another value.
+    row: the row by which it was told.
+    value: the value stuck, in conflict or first out of range.
     """
 
     kind: Statuses
-    slot: Ints
+    row: Ints
     start_ms: Ints
     end_ms: Ints
     readings: Ints
@@ -78,7 +79,7 @@ class _Past(NamedTuple):
     newest, last: time and value of its newest reading on time.
     latest, last_entry: largest time in the log, and its last entry there.
     same: (sensors, 3) since when, how often the last value was repeated, whether that was told.
-    off: (sensors, 2) since when, how often it has been out of range.
+    off, off_value: (sensors, 2) since when, how often it has been out of range; the first such value.
     """
 
     newest: Ints
@@ -87,6 +88,7 @@ class _Past(NamedTuple):
     last_entry: Ints
     same: Ints
     off: Ints
+    off_value: Floats
 
 
 class _Log(NamedTuple):
@@ -164,8 +166,8 @@ def _repeats(
 
 
 @compiled
-def _tell(told: Episodes, place: int, kind: int, slot: int, start: int, end: int, readings: int, value: float) -> int:
-    told.kind[place], told.slot[place], told.value[place] = kind, slot, value
+def _tell(told: Episodes, place: int, kind: int, row: int, start: int, end: int, readings: int, value: float) -> int:
+    told.kind[place], told.row[place], told.value[place] = kind, row, value
     told.start_ms[place], told.end_ms[place], told.readings[place] = start, end, readings
     return place + 1
 
@@ -184,7 +186,7 @@ def _judge(
 ) -> int:
     """Fill status, bad (out of range), stuck and told; returns how many episodes were told."""
     slot, time_ms, value, lateness, low, high = rows.slot, rows.time_ms, rows.value, rows.lateness, rows.low, rows.high
-    newest, last, same, off = past.newest, past.last, past.same, past.off
+    newest, last, same, off, off_value = past.newest, past.last, past.same, past.off, past.off_value
     k = 0
     for i in range(len(slot)):
         s, t, v = slot[i], time_ms[i], value[i]
@@ -195,7 +197,7 @@ def _judge(
             status[i] = LATE_READING if lateness[i] == LATE else AFTER_IDLE_READING
         elif contradicts[i]:
             status[i] = CONFLICT
-            k = _tell(told, k, CONFLICTING, s, t, t, 1, v)
+            k = _tell(told, k, CONFLICTING, i, t, t, 1, v)
         elif t < newest[s]:
             status[i] = OUT_OF_ORDER
         else:
@@ -205,19 +207,19 @@ def _judge(
                     stuck[i] = True
                     if same[s, 2] == 0:
                         same[s, 2] = 1
-                        k = _tell(told, k, STUCK, s, same[s, 0], _OPEN, same[s, 1], v)
+                        k = _tell(told, k, STUCK, i, same[s, 0], _OPEN, same[s, 1], v)
             else:
                 if same[s, 2] == 1:
-                    k = _tell(told, k, STUCK, s, same[s, 0], newest[s], same[s, 1], last[s])
+                    k = _tell(told, k, STUCK, i, same[s, 0], newest[s], same[s, 1], last[s])
                 same[s, 0], same[s, 1], same[s, 2] = t, 1, 0
                 last[s] = v
             if bad[i]:
                 off[s, 1] += 1
                 if off[s, 1] == 1:
-                    off[s, 0] = t
-                    k = _tell(told, k, RANGE, s, t, _OPEN, 1, v)
+                    off[s, 0], off_value[s] = t, v
+                    k = _tell(told, k, RANGE, i, t, _OPEN, 1, v)
             elif off[s, 1] > 0:
-                k = _tell(told, k, RANGE, s, off[s, 0], newest[s], off[s, 1] + 1, np.nan)
+                k = _tell(told, k, RANGE, i, off[s, 0], newest[s], off[s, 1], off_value[s])
                 off[s, 1] = 0
             newest[s] = t
     return k
@@ -230,8 +232,8 @@ def _new_log(capacity: int) -> _Log:
 
 
 def _new_episodes(most: int) -> Episodes:
-    start, end, slot, readings = (np.empty(most, np.int64) for _ in range(4))
-    return Episodes(np.empty(most, np.uint8), slot, start, end, readings, np.empty(most))
+    row, start, end, readings = (np.empty(most, np.int64) for _ in range(4))
+    return Episodes(np.empty(most, np.uint8), row, start, end, readings, np.empty(most))
 
 
 class QualityChecks:
@@ -242,7 +244,8 @@ class QualityChecks:
         self._stuck_ms = stuck_after_ms
         self._sensors = 0
         none = np.empty(0, np.int64)
-        self._past = _Past(none, np.empty(0), none, none, np.empty((0, 3), np.int64), np.empty((0, 2), np.int64))
+        same, off = np.empty((0, 3), np.int64), np.empty((0, 2), np.int64)
+        self._past = _Past(none, np.empty(0), none, none, same, off, np.empty(0))
         self._log = _new_log(1024)
         self._tail = self._head = 0
 
@@ -257,6 +260,7 @@ class QualityChecks:
             resized(past.last_entry, sensors, -1),
             resized(past.same, sensors, 0),
             resized(past.off, sensors, 0),
+            resized(past.off_value, sensors, np.nan),
         )
 
     def check(
@@ -276,12 +280,13 @@ class QualityChecks:
             self._make_room(n, int(watermark_ms[0]))
         status, bad, stuck = np.zeros(n, np.uint8), np.zeros(n, np.bool_), np.zeros(n, np.bool_)
         told = _new_episodes(2 * n)
-        rows = _Rows(slot, time_ms, value, watermark_ms, lateness, low, high)
+        ints = (column(slot, np.int64), column(time_ms, np.int64), column(value, np.float64))
+        rows = _Rows(*ints, column(watermark_ms, np.int64), column(lateness, np.uint8), low, high)
         repeated, contradicts = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
         log = (self._log, self._tail, self._head)
         self._head = _repeats(rows, self._past, *log, self._horizon_ms, repeated, contradicts)
         k = _judge(rows, self._past, self._stuck_ms, repeated, contradicts, status, told, bad, stuck)
-        return Checked(status, bad, stuck, Episodes._make(column[:k] for column in told))
+        return Checked(status, bad, stuck, Episodes._make(one[:k] for one in told))
 
     def _make_room(self, rows: int, watermark_ms: int) -> None:
         """Drop what can no longer be repeated, then double the log until `rows` more fit."""

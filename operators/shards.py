@@ -9,9 +9,11 @@ from zlib import crc32
 
 import numpy as np
 
-from operators.batches import Codes, ReadingBatch, Series, SeriesDictionary
+from models.slots import resized
+from operators.batches import Codes, Ints, ReadingBatch, Series, SeriesDictionary
 
 _MASK = 0xFFFFFFFF
+_UNKNOWN = -1
 
 
 def stable_hash(text: str) -> int:
@@ -28,26 +30,33 @@ def shard_of(text: str, shards: int) -> int:
 
 
 class CodeMap:
-    """Numbers of one's own for the codes of a series dictionary; asked once per series, then array look-ups."""
+    """Numbers of one's own for the codes of a series dictionary; asked once per series, then array look-ups.
+
+    Only series that occur are asked for, in the order of their first rows: a dictionary holds a whole partition's
+    series, and their order in it depends on how batches were cut.
+    """
 
     def __init__(self, number: Callable[[Series], int]) -> None:
         self._number = number
         self._series: SeriesDictionary | None = None
-        self._numbers = np.empty(0, np.int32)
+        self._numbers = np.empty(0, np.int64)
 
-    def __call__(self, series: SeriesDictionary, code: Codes) -> Codes:
+    def __call__(self, series: SeriesDictionary, code: Codes) -> Ints:
         """(n,) codes -> (n,) numbers."""
         if series is not self._series:
             self._series = series
-            self._numbers = np.empty(0, np.int32)
-        known = len(self._numbers)
-        if known < len(series):
-            fresh = [self._number(one) for one in series.values[known:]]
-            self._numbers = np.concatenate([self._numbers, np.array(fresh, np.int32)])
+            self._numbers = np.empty(0, np.int64)
+        self._numbers = resized(self._numbers, len(series), _UNKNOWN)
+        numbers = self._numbers[code]
+        if not len(numbers) or numbers.min() != _UNKNOWN:
+            return numbers
+        unknown, first = np.unique(code[numbers == _UNKNOWN], return_index=True)
+        for one in unknown[np.argsort(first)].tolist():
+            self._numbers[one] = self._number(series.values[one])
         return self._numbers[code]
 
 
-def split(batch: ReadingBatch, shard: Codes, shards: int) -> dict[int, ReadingBatch]:
+def split(batch: ReadingBatch, shard: Ints, shards: int) -> dict[int, ReadingBatch]:
     """The batch's rows by shard, each in their order; shards without rows are left out."""
     if shards == 1:
         return {0: batch}

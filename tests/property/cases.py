@@ -15,8 +15,8 @@ START_MS = 1_700_000_000_000
 KAFKA_MS = START_MS + 30 * 86_400_000
 """The stamp of every message: later than every event time but those of a clock that runs ahead."""
 
-SOURCES = ("t/0", "t/1", "u/0")
-"""Of two topics, so that first and last are told apart where partition and offset are the same."""
+SOURCES = ("a/0", "a/1", "b/0")
+"""Of two topics: ties of first and last then go by topic, in the order of its hash, here as of its name."""
 
 LATENESS_MS = 10_000
 HORIZON_MS = 20_000
