@@ -116,6 +116,8 @@ class Writer:
         self._closing = False
         self._error: BaseException | None = None
         self._stats = WriterStats()
+        self._client: Client | None = None
+        self._outage = Outage(str(address))
         self._thread = threading.Thread(target=self._run, name="clickhouse-writer", daemon=True)
         self._thread.start()
 
@@ -188,21 +190,18 @@ class Writer:
     # From here on: the thread.
 
     def _run(self) -> None:
-        client: Client | None = None
-        outage = Outage(str(self._address))
         error: BaseException = ClickHouseError("this ClickHouse writer is closed")
         try:
             while (buffer := self._next()) is not None:
-                rows = merge([piece.rows for piece in self._in_flight])
-                client = self._store(client, outage, buffer, rows)
+                self._store(buffer, merge([piece.rows for piece in self._in_flight]))
         # Whatever it is, whoever waits for these rows must hear of it.
         except BaseException as caught:
             error = caught
         with self._changed:
             self._error = error
             self._changed.notify_all()
-        if client is not None:
-            client.close()
+        if self._client is not None:
+            self._client.close()
 
     def _next(self) -> _Buffer | None:
         """Wait for a buffer that is due and put its pieces in flight; None at the end."""
@@ -222,31 +221,30 @@ class Writer:
     def _hurry(self, buffer: _Buffer) -> bool:
         return self._stats.waiting_writes > 0 or buffer.pieces[0].number <= self._flush_upto
 
-    def _store(self, client: Client | None, outage: Outage, buffer: _Buffer, rows: pa.Table) -> Client:
+    def _store(self, buffer: _Buffer, rows: pa.Table) -> None:
         """Insert what is in flight, however often it takes."""
         while True:
             try:
-                client = client or connect(self._address)
-                insert(client, buffer.table, rows)
+                self._client = self._client or connect(self._address)
+                insert(self._client, buffer.table, rows)
                 break
             except ClickHouseError as error:
-                self._failed(error, outage)
-        outage.over()
+                self._failed(error)
+        self._outage.over()
         with self._changed:
             self._count(rows=rows.num_rows, inserts=1, buffered_bytes=-sum(p.rows.nbytes for p in self._in_flight))
             self._in_flight = []
             self._changed.notify_all()
-        return client
 
-    def _failed(self, error: ClickHouseError, outage: Outage) -> None:
+    def _failed(self, error: ClickHouseError) -> None:
         """Pause before the next attempt; raises when there is to be none."""
         if not error.transient:
             raise ClickHouseError(
                 f"{error}. The flow stops; nothing is lost: it goes on from its last snapshot", code=error.code
             )
         with self._changed:
-            self._count(failures=1, outages=0 if outage.lasts else 1)
-            pause_s = outage.failed(error, held="rows are held back meanwhile")
+            self._count(failures=1, outages=0 if self._outage.lasts else 1)
+            pause_s = self._outage.failed(error, held="rows are held back meanwhile")
             if self._changed.wait_for(lambda: self._closing, pause_s):
                 raise error
 
