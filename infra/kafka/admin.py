@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from infra.kafka.client import Connection, KafkaFailure, TopicMissing, Unreachable, is_refusal
+from infra.kafka.client import Connection, TopicMissing, Unreachable, is_away, is_telling
 from infra.kafka.outage import Outage
 
 _ANSWER_TIMEOUT_S = 5.0
@@ -152,21 +152,23 @@ def _partition_count(connection: Connection, consumer: Consumer, topic: str) -> 
 
 @contextmanager
 def _observer(connection: Connection, *, group: str = "streamgauge-observer") -> Iterator[Consumer]:
-    """A consumer that only looks. Raises what the broker's refusal means, rather than the time-out it led to."""
-    refusals: list[KafkaError] = []
+    """A consumer that only looks. It is let go of, not closed: closing could wait for a broker that is away."""
+    background: list[KafkaError] = []
     config = connection.config(
         {
             "group.id": group,
             "enable.auto.commit": False,
             "enable.partition.eof": True,
-            "error_cb": lambda error: refusals.append(error) if is_refusal(error) else None,
+            "error_cb": lambda error: background.append(error) if is_telling(error) and not background else None,
         }
     )
-    with connection.explained(), Consumer(config) as consumer:
+    with connection.explained():
+        consumer = Consumer(config)
         try:
             yield consumer
-        except (KafkaException, KafkaFailure):
-            consumer.poll(0)  # delivers what error_cb is told
-            if refusals:
-                raise connection.failure(refusals[0]) from None
+        except KafkaException as error:
+            # The time-out of a question hides what went wrong in the background: a refused login, broken TLS.
+            consumer.poll(0)
+            if background and is_away(error.args[0]):
+                raise connection.failure(background[0]) from None
             raise

@@ -32,6 +32,7 @@ _OURS = frozenset(
 _AWAY = frozenset(
     {
         KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._MSG_TIMED_OUT,
         KafkaError._RESOLVE,
         KafkaError._TIMED_OUT,
         KafkaError._TRANSPORT,
@@ -120,16 +121,17 @@ class Connection:
         """What an error of librdkafka means."""
         code, where = error.code(), f"topic {topic}: " if topic else ""
         if code in _AWAY:
-            return Unreachable(
-                f"{where}Kafka does not answer at {self.bootstrap} ({error.name().lstrip('_')}): "
-                "is it running, and is kafka.bootstrap right?"
-            )
+            said = error.str().removeprefix(f"{self.bootstrap}/bootstrap: ")
+            advice = "is it running, and is kafka.bootstrap right?"
+            return Unreachable(f"{where}Kafka does not answer at {self.bootstrap}: {advice} ({said})")
         if code in _NO_TOPIC:
             return TopicMissing(
                 f"{where}no such topic or partition at {self.bootstrap}: create it, or correct its name"
             )
         if code in _REFUSED:
             return KafkaFailure(f"{where}Kafka at {self.bootstrap} refuses: {error.str()}: {_REFUSED[code]}")
+        if error.fatal():
+            return KafkaFailure(f"{where}the client of Kafka at {self.bootstrap} gave up, start again: {error.str()}")
         if code == KafkaError._INVALID_ARG:
             return KafkaFailure(f"kafka.client: {error.str()}")
         return KafkaFailure(f"{where}Kafka at {self.bootstrap}: {error.str()} [{error.name()}]")
@@ -143,3 +145,13 @@ def is_refusal(error: KafkaError) -> bool:
 def is_absence(error: KafkaError) -> bool:
     """Whether it says that there is no such topic or partition (which may yet come)."""
     return error.code() in _NO_TOPIC
+
+
+def is_away(error: KafkaError) -> bool:
+    """Whether it says that no broker answers (yet)."""
+    return error.code() in _AWAY
+
+
+def is_telling(error: KafkaError) -> bool:
+    """Whether it says more than that brokers are away."""
+    return error.code() != KafkaError._ALL_BROKERS_DOWN

@@ -18,6 +18,12 @@ class Outage:
         self._since_s = 0.0
         self._next_question_s = 0.0
 
+    @property
+    def lasts(self) -> bool:
+        """Whether anyone still waits."""
+        with self._lock:
+            return bool(self._victims)
+
     def begin(self, victim: str, reason: object) -> None:
         """A question of `victim` (a partition, a client) was not answered."""
         with self._lock:

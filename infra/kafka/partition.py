@@ -26,6 +26,7 @@ _COALESCE = timedelta(milliseconds=50)
 _PLACE_TIMEOUT_S = 5.0
 _VERIFY_TIMEOUT_S = 0.5
 _ABSENT_S = 60.0
+_LAST_COMMIT_S = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -47,21 +48,22 @@ class Reader:
     queue_kbytes: int
     outage: Outage
 
-    def consumer(self, on_error: Callable[[KafkaError], None]) -> Consumer:
+    def consumer(self, *, on_error: Callable[[KafkaError], None], on_commit: Callable[..., None]) -> Consumer:
         """A consumer tuned for large batches within bounded memory. Raises KafkaFailure."""
         settings = {
             "group.id": self.group,
-            # Commits what `store_offsets` was told, in the background and when it is closed.
-            "enable.auto.commit": True,
-            "enable.auto.offset.store": False,
-            "auto.commit.interval.ms": 1_000,
+            "enable.auto.commit": False,
             "auto.offset.reset": "error",
             "enable.partition.eof": True,
+            # The group is never joined. This is how long a commit waits for a coordinator, also at the end.
+            "session.timeout.ms": 2_000,
+            "heartbeat.interval.ms": 500,
             "queued.min.messages": 50_000,
             "queued.max.messages.kbytes": self.queue_kbytes,
             "fetch.queue.backoff.ms": 5,
             "fetch.error.backoff.ms": 100,
             "error_cb": on_error,
+            "on_commit": on_commit,
         }
         with self.connection.explained():
             return Consumer(self.connection.config(settings))
@@ -77,7 +79,7 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
         self._topic, self._partition = topic, partition
         self._reader = reader
         self._intake = intake
-        self._consumer = reader.consumer(self._on_error)
+        self._consumer = reader.consumer(on_error=self._on_error, on_commit=self._on_commit)
         self._awake: datetime | None = None
 
         self._position = resume_state[0] if resume_state else -1
@@ -86,6 +88,7 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
         self._newest_kafka_ms: int | None = None
         self._epoch_rows = 0
         self._completed = self._committed = -1
+        self._committing = False
 
         self._caught_up = self._never_used = self._said_idle = False
         self._heard_s = monotonic()
@@ -129,9 +132,14 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
 
     @override
     def close(self) -> None:
-        self._show_progress()
+        if not self._reader.outage.lasts:
+            self._show_progress()
+            deadline_s = monotonic() + _LAST_COMMIT_S
+            while self._committing and monotonic() < deadline_s:
+                self._consumer.poll(0.02)
         self._reader.outage.end(self._name)
-        self._consumer.close()
+        # Consumer.close() would wait for a coordinator that may be away; letting go of it only ends its threads.
+        del self._consumer
 
     def _place(self) -> bool:
         """Stand at the position to read on from; False while Kafka does not answer."""
@@ -222,20 +230,26 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
         return (self._caught_up or self._position >= self._end) and (self._said_idle or not self._never_used)
 
     def _show_progress(self) -> None:
-        """Give the last completed epoch's offset to the consumer group: Bytewax asks for the next batch after a
-        snapshot only when the sinks have finished theirs."""
-        if self._placed and self._completed > self._committed:
+        """Commit the last completed epoch's offset to the consumer group, without waiting.
+
+        Bytewax asks for the next batch after a snapshot only when the sinks have finished theirs.
+        """
+        if self._placed and not self._committing and self._completed > self._committed:
+            self._committing = True
             self._committed = self._completed
-            self._consumer.store_offsets(offsets=[TopicPartition(self._topic, self._partition, self._completed)])
+            self._consumer.commit(offsets=[TopicPartition(self._topic, self._partition, self._completed)])
+
+    def _on_commit(self, error: KafkaError | None, _: list[TopicPartition]) -> None:
+        self._committing = False
+        if error is not None:
+            logger.debug("%s: offset not committed, only lag tools miss it: %s", self._name, error)
 
     def _on_error(self, error: KafkaError) -> None:
         """Told by librdkafka, within `consume`, about the partition or about brokers at large."""
         code = error.code()
         if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             self._placed = False
-        elif code == KafkaError.GROUP_AUTHORIZATION_FAILED:
-            logger.warning("%s; only lag tools miss it", self._reader.connection.failure(error))
-        elif is_refusal(error):
+        elif is_refusal(error) and code != KafkaError.GROUP_AUTHORIZATION_FAILED:  # only lag tools need the group
             self._refusal = error
         else:
             logger.debug("%s: %s", self._name, error)

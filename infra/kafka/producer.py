@@ -83,14 +83,14 @@ class Producer:
         Raises DeliveryFailed when some were not, also within `timeout_s`.
         """
         deadline_s = None if timeout_s is None else monotonic() + timeout_s
-        while left := self._producer.flush(_POLL_S):
+        while left := self._flush_a_little():
             self._check()
             if on_progress is not None:
                 on_progress(left)
             if deadline_s is not None and monotonic() > deadline_s:
                 raise DeliveryFailed(
-                    f"{left} messages were not delivered to Kafka at {self._connection.bootstrap} "
-                    f"within {timeout_s:g} s: is it running?"
+                    f"messages not delivered to Kafka at {self._connection.bootstrap} within {timeout_s:g} s: {left}. "
+                    "Is it running?"
                 )
         self._check()
         self._outage.end("producer")
@@ -113,6 +113,14 @@ class Producer:
         finally:
             self.close()
 
+    def _flush_a_little(self) -> int:
+        """How many messages are still to be delivered after a moment."""
+        try:
+            return self._producer.flush(_POLL_S)
+        except KafkaException as error:
+            self._problem = self._problem or error.args[0]
+            return len(self._producer)
+
     def _serve(self, timeout_s: float) -> None:
         """Let delivery reports in, so that the queue drains."""
         before = len(self._producer)
@@ -124,7 +132,7 @@ class Producer:
     def _check(self) -> None:
         if self._problem is not None:
             why = self._connection.failure(self._problem)
-            raise DeliveryFailed(f"{self._failed} messages were not delivered: {why}" if self._failed else str(why))
+            raise DeliveryFailed(f"messages not delivered: {self._failed}. {why}" if self._failed else str(why))
 
     def _on_failure(self, error: KafkaError | None, _message: Message) -> None:
         self._failed += 1
