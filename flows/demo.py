@@ -3,17 +3,16 @@
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
 from threading import Event, Thread
 
-from flows.local import LocalServices
-from flows.production import clickhouse_address, connection, prepare
+from flows.production import clickhouse_address, connection
 from flows.settings import Settings
 from flows.story import Pulse, Story, Summary
 from infra.embedded.process import ChildProcess
+from infra.embedded.supervisor import Supervisor
 from infra.kafka.admin import group_lag
 from infra.kafka.producer import Producer
 from infra.simulate.runner import history, live, wall_clock_ms
@@ -43,55 +42,43 @@ class Course:
 
 
 class Demo:
-    """Everything the demo runs; `stop` ends waiting and living."""
+    """A worker and a simulator on prepared services; what the supervisor's stop flag ends is waiting and living."""
 
-    def __init__(self, settings: Settings, stop: Event) -> None:
-        self._stop = stop
-        self._services = LocalServices(settings)
-        self._simulation = Simulation(settings.simulate)
-        self._stack = ExitStack()
+    def __init__(self, settings: Settings, supervisor: Supervisor) -> None:
+        self.settings = settings
         self.course = Course()
-
-    @property
-    def settings(self) -> Settings:
-        """The settings, pointed at the embedded services."""
-        return self._services.settings
-
-    def start_services(self) -> None:
-        """Broker, ClickHouse, its tables, the topic."""
-        self._services.start(cancelled=self._stop.is_set)
-        self._stack.callback(self._services.stop)
-        prepare(self.settings)
-        self.story = Story(clickhouse_address(self.settings))
-        self._stack.callback(self.story.close)
-        self._producer = Producer(connection(self.settings))
-        self._stack.callback(self._producer.close)
+        self._supervisor = supervisor
+        self._stop = supervisor.stop
+        self._simulation = Simulation(settings.simulate)
+        self._producer = Producer(connection(settings))
+        self._story = Story(clickhouse_address(settings))
+        self._problem: Exception | None = None
 
     def start_worker(self, config: Path | None) -> None:
         """The flow, in a process of its own, as in production."""
         settings = self.settings
         data_dir = Path(settings.data_dir).absolute()
         given = [] if config is None else ["--config", str(config)]
-        self._worker = ChildProcess(
-            "worker",
-            [sys.executable, "-m", "flows.cli", *given, "run", "sensors"],
-            log=data_dir / "logs" / "worker.log",
-            env={
-                "STREAMGAUGE_DATA_DIR": settings.data_dir,
-                "STREAMGAUGE_KAFKA__BOOTSTRAP": settings.kafka.bootstrap,
-                "STREAMGAUGE_CLICKHOUSE__PORT": str(settings.clickhouse.port),
-                "STREAMGAUGE_WORKER__EPOCH": _EPOCH,
-                "STREAMGAUGE_WORKER__RECOVERY_DIR": str(data_dir / "recovery"),
-            },
-            stop_timeout_s=60,
+        self._worker = self._supervisor.start(
+            ChildProcess(
+                "worker",
+                [sys.executable, "-m", "flows.cli", *given, "run", "sensors"],
+                log=data_dir / "logs" / "worker.log",
+                env={
+                    "STREAMGAUGE_DATA_DIR": settings.data_dir,
+                    "STREAMGAUGE_KAFKA__BOOTSTRAP": settings.kafka.bootstrap,
+                    "STREAMGAUGE_CLICKHOUSE__PORT": str(settings.clickhouse.port),
+                    "STREAMGAUGE_WORKER__EPOCH": _EPOCH,
+                    "STREAMGAUGE_WORKER__RECOVERY_DIR": str(data_dir / "recovery"),
+                },
+                stop_timeout_s=60,
+            )
         )
-        self._worker.start()
-        self._stack.callback(self._worker.stop)
 
     def send_history(self, on_progress: Callable[[float], None]) -> None:
         """The last hour, or what is missing of it since an earlier demo, at full speed; on_progress: share done."""
         self._now_ms = wall_clock_ms()
-        newest_ms = self.story.newest_ms()
+        newest_ms = self._story.newest_ms()
         begin_ms = max(self._now_ms - HISTORY_MS, 0 if newest_ms is None else min(newest_ms + 1, self._now_ms))
         span_ms = max(1, self._now_ms - begin_ms)
         began_s = time.monotonic()
@@ -109,7 +96,7 @@ class Demo:
     def catch_up(self, on_progress: Callable[[int], None]) -> None:
         """Wait until the flow has read everything; on_progress: messages still to be read."""
         while not self._stop.is_set():
-            self._check()
+            self._supervisor.check()
             lag = self._lag()
             on_progress(lag)
             if lag == 0:
@@ -125,8 +112,8 @@ class Demo:
         thread.start()
         try:
             while not self._stop.is_set() and (seconds is None or time.monotonic() - began_s < seconds):
-                self._check()
-                pulse = self.story.pulse()
+                self._supervisor.check()
+                pulse = self._story.pulse()
                 if pulse.newest_ms is not None:
                     self.course.freshness_s.append((wall_clock_ms() - pulse.newest_ms) / 1000)
                 show(pulse)
@@ -137,8 +124,6 @@ class Demo:
             self.course.live_s = time.monotonic() - began_s
         if self._problem is not None:
             raise self._problem
-
-    _problem: Exception | None = None
 
     def _send_live(self, ended: Event) -> None:
         try:
@@ -154,20 +139,16 @@ class Demo:
         """Let the flow read what is left, drain it, and count."""
         deadline_s = time.monotonic() + 60
         while self._lag() and time.monotonic() < deadline_s:
-            self._check()
+            self._supervisor.check()
             time.sleep(0.2)
         self._worker.stop()
-        return self.story.summary()
+        return self._story.summary()
 
     def close(self) -> None:
-        """Stop everything, in reverse order; may be called again."""
-        self._stack.close()
+        """Let go of the connections."""
+        self._producer.close()
+        self._story.close()
 
     def _lag(self) -> int:
         kafka = self.settings.kafka
         return sum(lag.messages for lag in group_lag(connection(self.settings), kafka.group, kafka.topics))
-
-    def _check(self) -> None:
-        self._services.check()
-        if self._worker.returncode is not None:
-            raise self._worker.failure()

@@ -3,8 +3,8 @@
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,57 +13,31 @@ import msgspec
 
 from flows.settings import ClickHouse, Kafka, Settings
 from infra.clickhouse.client import Address
+from infra.embedded.supervisor import Supervisor
 
 _ENDPOINTS = "endpoints.json"
 
 
-class LocalServices:
-    """The embedded broker and ClickHouse with their data under `data_dir`; started together, stopped in reverse order.
+@contextmanager
+def local_services(settings: Settings, supervisor: Supervisor) -> Iterator[Settings]:
+    """The embedded broker and ClickHouse with their data under `data_dir`; yields the settings pointed at them.
 
-    The embedded extra is imported here only, so that a worker runs without it.
+    Written into `data_dir` is where they are, so that other commands find them. The embedded extra is imported here
+    only: a worker runs without it. Raises ChildFailed, or StartCancelled.
     """
+    from infra.embedded.broker import Broker
+    from infra.embedded.clickhouse import EmbeddedClickHouse
 
-    def __init__(self, settings: Settings) -> None:
-        from infra.embedded.broker import Broker
-        from infra.embedded.clickhouse import EmbeddedClickHouse
-
-        self._given = settings
-        self._data_dir = Path(settings.data_dir).absolute()
-        self._broker = Broker(self._data_dir / "broker")
-        self._clickhouse = EmbeddedClickHouse(
-            self._data_dir / "clickhouse", log=self._data_dir / "logs" / "clickhouse.log"
-        )
-        self._stack = ExitStack()
-
-    def start(self, *, cancelled: Callable[[], bool] = lambda: False) -> None:
-        """Start both. Raises ChildFailed, or StartCancelled."""
-        try:
-            self._broker.start(cancelled=cancelled)
-            self._stack.callback(self._broker.stop)
-            self._clickhouse.start(cancelled=cancelled)
-            self._stack.callback(self._clickhouse.stop)
-            file = self._data_dir / _ENDPOINTS
-            told = {"pid": os.getpid(), "bootstrap": self._broker.bootstrap, "clickhouse_port": self._clickhouse.port}
-            file.write_text(json.dumps(told))
-            self._stack.callback(file.unlink, missing_ok=True)
-        except BaseException:
-            self.stop()
-            raise
-
-    @property
-    def settings(self) -> Settings:
-        """The given settings, pointed at these services."""
-        return _pointed(self._given, self._broker.bootstrap, self._clickhouse.port)
-
-    def check(self) -> None:
-        """Raises ChildFailed when one has ended by itself."""
-        for service in (self._broker, self._clickhouse):
-            if service.returncode is not None:
-                raise service.failure()
-
-    def stop(self) -> None:
-        """Stop what runs; may be called again."""
-        self._stack.close()
+    data_dir = Path(settings.data_dir).absolute()
+    broker = supervisor.start(Broker(data_dir / "broker"))
+    clickhouse = supervisor.start(EmbeddedClickHouse(data_dir / "clickhouse", log=data_dir / "logs" / "clickhouse.log"))
+    file = data_dir / _ENDPOINTS
+    told = {"pid": os.getpid(), "bootstrap": broker.bootstrap, "clickhouse_port": clickhouse.port}
+    file.write_text(json.dumps(told))
+    try:
+        yield _pointed(settings, broker.bootstrap, clickhouse.port)
+    finally:
+        file.unlink(missing_ok=True)
 
 
 def running(settings: Settings) -> Settings:

@@ -1,29 +1,13 @@
 """One worker process: runs a flow until its input ends or it is told to stop."""
 
-import signal
-import sys
 from collections.abc import Sequence
 from datetime import timedelta
-from threading import Event
-from types import FrameType
 
 from bytewax._bytewax import cli_main
 from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig
 
 from flows.settings import Duration
-
-
-def stop_on_signals(stop: Event) -> None:
-    """SIGTERM and SIGINT set `stop`, so that the flow drains: no more input, snapshot, exit 0. A second one aborts."""
-
-    def told(signum: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            sys.exit(128 + signum)
-        stop.set()
-
-    signal.signal(signal.SIGTERM, told)
-    signal.signal(signal.SIGINT, told)
 
 
 def work(

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from threading import Event
 from typing import Annotated
 
 import msgspec
@@ -17,9 +16,9 @@ from rich.table import Table
 from flows.commands.common import Invocation
 from flows.production import connection
 from flows.settings import Duration, Settings
-from flows.worker import stop_on_signals
 from infra.kafka.admin import partition_counts
 from infra.kafka.producer import Producer
+from infra.signals import stop_on_signals
 from infra.simulate.mapping import ColumnMapping
 from infra.simulate.replay import FileSummary, Replay
 from infra.simulate.replay import replay as send
@@ -50,8 +49,7 @@ def simulate(
         past_ms = Duration.parse(past).ms
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--history") from None
-    stop = Event()
-    stop_on_signals(stop)
+    stop = stop_on_signals()
     simulation, topic, now_ms = Simulation(config), _topic(settings), wall_clock_ms()
     with Producer(connection(settings)) as producer, _spinner(_reached) as told:
         sent = 0
@@ -102,8 +100,7 @@ def replay(
     """
     invocation: Invocation = context.obj
     settings = invocation.settings
-    stop = Event()
-    stop_on_signals(stop)
+    stop = stop_on_signals()
     mapping = ColumnMapping(
         time_column=time_column,
         value_columns=tuple(value_column or ()),

@@ -1,7 +1,7 @@
 """`streamgauge demo` and `streamgauge up`: everything on this machine, nothing to install."""
 
 import time
-from threading import Event
+from contextlib import closing
 from typing import Annotated
 
 import msgspec
@@ -13,11 +13,11 @@ from rich.table import Table
 
 from flows.commands.common import Invocation
 from flows.demo import Course, Demo
-from flows.local import LocalServices
+from flows.local import local_services
 from flows.production import prepare
 from flows.settings import Settings
 from flows.story import Pulse, Summary
-from flows.worker import stop_on_signals
+from infra.embedded.supervisor import Supervisor
 
 _LINE_EVERY_S = 5.0
 
@@ -41,24 +41,22 @@ def demo(
     `streamgauge demo --seconds 60 --rate 1000 --sensors 200`
     """
     invocation: Invocation = context.obj
-    settings = _simulating(invocation.given, rate=rate, sensors=sensors, seed=seed)
-    stop = Event()
-    stop_on_signals(stop)
+    given = _simulating(invocation.given, rate=rate, sensors=sensors, seed=seed)
     console = Console(highlight=False)
-    the_demo = Demo(settings, stop)
-    try:
-        console.print("[bold]streamgauge demo[/]")
-        the_demo.start_services()
-        _say_where(console, the_demo.settings)
-        the_demo.start_worker(invocation.config)
-        with _progress(console) as progress:
-            _history(the_demo, progress)
-        if not stop.is_set():
-            _live(console, the_demo, seconds)
-        with console.status("letting the flow finish"):
-            summary = the_demo.finish()
-    finally:
-        the_demo.close()
+    summary = None
+    with Supervisor() as supervisor, local_services(given, supervisor) as settings:
+        prepare(settings)
+        _say_where(console, settings)
+        with closing(Demo(settings, supervisor)) as the_demo:
+            the_demo.start_worker(invocation.config)
+            with _progress(console) as progress:
+                _history(the_demo, progress)
+            if not supervisor.stop.is_set():
+                _live(console, the_demo, seconds)
+            with console.status("letting the flow finish"):
+                summary = the_demo.finish()
+    if summary is None:  # stopped before anything ran
+        return
     _say_summary(console, summary, the_demo.course)
     if summary.differences:
         raise typer.Exit(1)
@@ -70,20 +68,13 @@ def up(context: typer.Context) -> None:
     For `replay`, `simulate`, `run sensors` and `query` in other terminals, which find them by themselves.
     """
     invocation: Invocation = context.obj
-    stop = Event()
-    stop_on_signals(stop)
     console = Console(highlight=False)
-    services = LocalServices(invocation.given)
-    services.start(cancelled=stop.is_set)
-    try:
-        for line in prepare(services.settings):
+    with Supervisor() as supervisor, local_services(invocation.given, supervisor) as settings:
+        for line in prepare(settings):
             console.print(line)
-        _say_where(console, services.settings)
+        _say_where(console, settings)
         console.print("Ctrl-C stops them; the data is kept.")
-        while not stop.wait(1.0):
-            services.check()
-    finally:
-        services.stop()
+        supervisor.watch()
 
 
 def _simulating(settings: Settings, *, rate: float | None, sensors: int | None, seed: int | None) -> Settings:

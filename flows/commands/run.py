@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Event
 from typing import Annotated
 
 import typer
@@ -13,8 +12,9 @@ from flows.commands.common import Invocation
 from flows.find import find
 from flows.production import production_ports
 from flows.recovery import STORE_PARTITIONS, Layout, open_store
-from flows.worker import stop_on_signals, work
+from flows.worker import work
 from infra.kafka.client import TopicMissing, Unreachable
+from infra.signals import stop_on_signals
 
 
 def run(
@@ -43,8 +43,7 @@ def run(
     if close and not until_end:
         raise typer.BadParameter("--close needs --until-end: a stream that goes on closes its windows by itself")
     invocation: Invocation = context.obj
-    stop = Event()
-    stop_on_signals(stop)
+    stop = stop_on_signals()
     settings = invocation.settings
     build = find(name)
     recovery = None if close else open_store(Path(settings.worker.recovery_dir), Layout.of(name, settings))

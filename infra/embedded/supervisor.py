@@ -7,7 +7,7 @@
         supervisor.watch()
 
 Ctrl-C, SIGTERM and a closed terminal end `start` and `watch` and then the `with`, without an exception: ask
-`stop_requested` afterwards. A service that ends by itself ends them all, with ChildFailed. Services are in sessions of
+`stop.is_set()` afterwards. A service that ends by itself ends them all, with ChildFailed. Services are in sessions of
 their own (see `process.py`), so no signal reaches them but through here, and none outlives us.
 """
 
@@ -18,6 +18,7 @@ from types import FrameType, TracebackType
 from typing import Protocol, Self, TypeVar
 
 from infra.embedded.process import ChildFailed, StartCancelled
+from infra.signals import StopFlag
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _POLL_S = 0.05
@@ -56,14 +57,10 @@ class Supervisor:
     """Use it in the main thread, where signals arrive."""
 
     def __init__(self) -> None:
+        """`stop` is set by Ctrl-C, SIGTERM and SIGHUP."""
         self._services: list[tuple[Service, bool]] = []
-        self._stop_requested = False
+        self.stop = StopFlag()
         self._handlers: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
-
-    @property
-    def stop_requested(self) -> bool:
-        """Whether Ctrl-C, SIGTERM or SIGHUP has come."""
-        return self._stop_requested
 
     def start(self, service: S, *, may_end: bool = False) -> S:
         """Start a service and wait until it is ready; it is stopped after those that are started later.
@@ -72,13 +69,13 @@ class Supervisor:
         Raises ChildFailed for it, or for one that was started before and has ended meanwhile.
         """
         self.check()
-        service.start(cancelled=lambda: self._stop_requested)
+        service.start(cancelled=self.stop.is_set)
         self._services.append((service, may_end))
         return service
 
     def watch(self, *, until: Callable[[], bool] = lambda: False) -> None:
         """Wait until a stop is requested or `until()` is true. Raises ChildFailed when a service ends by itself."""
-        while not (self._stop_requested or until()):
+        while not (self.stop.is_set() or until()):
             self.check()
             time.sleep(_POLL_S)
 
@@ -104,8 +101,7 @@ class Supervisor:
         return isinstance(error, StartCancelled)
 
     def _request_stop(self, signum: int, frame: FrameType | None) -> None:
-        # Only a flag: a lock taken here could be held by the very code that was interrupted.
-        self._stop_requested = True
+        self.stop.set()
 
     def _stop_all(self) -> None:
         """Stop every service, last started first; the first error is raised when all have been stopped."""

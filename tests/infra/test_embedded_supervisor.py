@@ -60,7 +60,7 @@ def test_services_stop_in_reverse_order(service: Diary) -> None:
         supervisor.watch(until=lambda: True)
     assert service.lines() == ["start broker", "start store", "start flow", "stop flow", "stop store", "stop broker"]
     assert [child.returncode for child in started] == [0, 0, 0]
-    assert not supervisor.stop_requested
+    assert not supervisor.stop.is_set()
 
 
 def supervise(*children: ChildProcess) -> None:
@@ -133,7 +133,7 @@ def test_a_signal_while_a_service_starts_ends_everything_in_order(service: Diary
         log = service.path.with_name("flow.log")
         supervisor.start(ChildProcess("flow", service.argv("flow"), log=log, ready=never_ready))
         pytest.fail("the rest of the block is skipped")
-    assert supervisor.stop_requested
+    assert supervisor.stop.is_set()
     assert service.lines() == ["start broker", "start flow", "stop flow", "stop broker"]
     assert signal.getsignal(signum) is before
 
