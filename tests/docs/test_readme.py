@@ -1,0 +1,122 @@
+"""Every code block of the README does what it says: commands run, configuration loads, code builds, JSON decodes."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from bytewax.testing import run_main
+
+from flows.find import find
+from flows.parts import named_detectors
+from flows.settings import Settings, load
+from operators.records import TABLES, Reading
+from tests.ports import MemoryTables, Message, list_ports
+
+ROOT = Path(__file__).parent.parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str) -> list[str]:
+    return [text for name, text in BLOCKS if name == language]
+
+
+def test_every_block_is_of_a_kind_that_is_tested() -> None:
+    assert {name for name, _ in BLOCKS} == {"sh", "text", "toml", "python", "json"}
+
+
+@pytest.mark.parametrize("text", blocks("toml"))
+def test_configuration_loads_and_its_detectors_build(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "streamgauge.toml"
+    file.write_text(text, encoding="utf-8")
+    settings = load(file, {})
+    assert len(named_detectors(settings)) == len(settings.detectors)
+
+
+@pytest.mark.parametrize("text", blocks("json"))
+def test_json_is_a_reading(text: str) -> None:
+    assert msgspec.json.decode(text, type=Reading, strict=True).sensor_id
+
+
+@pytest.mark.parametrize("text", blocks("python"))
+def test_a_flow_of_ones_own_runs(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "anomalies.py"
+    file.write_text(text, encoding="utf-8")
+    values = [20.0, 20.5] * 20 + [90.0]
+    messages = [
+        Message(msgspec.json.encode({"sensor_id": "a", "value": value, "timestamp": second * 1000}), second * 1000)
+        for second, value in enumerate(values)
+    ]
+    tables = MemoryTables()
+    run_main(find(str(file))(Settings(), list_ports({"t/0": messages}, tables)))
+    assert 90.0 in {row["value"] for row in tables.final("readings")}
+
+
+def test_every_table_is_named() -> None:
+    for name in TABLES:
+        assert f"`{name}`" in README
+
+
+def test_every_path_exists() -> None:
+    for path in re.findall(r"`((?:flows|operators|models|infra|tests|docs)/[\w/.]*)`", README):
+        assert (ROOT / path).exists(), path
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory like a fresh clone, with what `make demo` leaves behind."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "docs").symlink_to(ROOT / "docs")
+    _run(["demo", "--seconds", "3", "--history", "5m"], folder)
+    return folder
+
+
+def test_the_commands_run(home: Path) -> None:
+    background: list[subprocess.Popen[bytes]] = []
+    try:
+        for line in "".join(blocks("sh")).splitlines():
+            program, *arguments = shlex.split(line)
+            if program == "make":
+                subprocess.run(["make", "-n", *arguments], cwd=ROOT, check=True, capture_output=True)
+            elif arguments[-1] == "&":
+                background.append(_start(arguments[:-1], home))
+            else:
+                assert program == "streamgauge"
+                output = _run([path for word in arguments for path in _expanded(word, home)], home)
+                assert output.strip(), f"{line}: says nothing"
+    finally:
+        for process in background:
+            process.terminate()
+            process.wait(30)
+
+
+def _expanded(word: str, folder: Path) -> list[str]:
+    if "*." in word and "/" in word:
+        return sorted(str(path) for path in folder.glob(word))
+    return [word]
+
+
+PROGRAM = [sys.executable, "-m", "flows.cli"]
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("STREAMGAUGE_")}
+
+
+def _run(arguments: list[str], folder: Path) -> str:
+    run = subprocess.run(
+        [*PROGRAM, *arguments], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert run.returncode == 0, f"streamgauge {shlex.join(arguments)}:\n{run.stdout}\n{run.stderr}"
+    return run.stdout
+
+
+def _start(arguments: list[str], folder: Path) -> subprocess.Popen[bytes]:
+    """In the background, once it says that it runs."""
+    process = subprocess.Popen([*PROGRAM, *arguments], cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    with process.stdout as output:
+        assert any(b"Ctrl-C" in line for line in output), "it ended"
+    return process
