@@ -55,7 +55,12 @@ class EmbeddedClickHouse:
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in asdict(self._limits).items()]
         argv = [sys.executable, "-m", "infra.embedded.clickhouse", f"--data-dir={self._data_dir}"]
         self._process = ChildProcess(
-            self.name, [*argv, f"--port={self.port}", *flags], log=self._log, ready=self._answers, stop_timeout_s=15
+            self.name,
+            [*argv, f"--port={self.port}", *flags],
+            log=self._log,
+            ready=self._answers,
+            ready_timeout_s=60.0,  # a large store on a busy machine
+            stop_timeout_s=15.0,
         )
         self._process.start(cancelled=cancelled)
 

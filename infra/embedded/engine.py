@@ -158,19 +158,23 @@ def _lock(data_dir: Path) -> int:
 
 
 def _close_off_files(connection: Any, data_dir: Path) -> None:
-    """Make the database `default` a plain one: chDB's own also offers every file of the machine as a table."""
+    """Make the database `default` a plain one: chDB's own also offers every file of the machine as a table.
+
+    chDB puts its own back at each start, so this is done at each start. It can be attached again only when it holds
+    tables: chDB forgets the identity of an empty one.
+    """
     connection.query("USE system")
-    if (data_dir / "metadata" / "default.sql").exists():
+    tables = connection.query("SELECT count() FROM system.tables WHERE database = 'default'", "TSV").bytes()
+    if int(tables) == 0:
+        connection.query("DROP DATABASE default SYNC")
+        connection.query("CREATE DATABASE default ENGINE = Atomic")
+    elif (data_dir / "metadata" / "default.sql").exists():
         connection.query("DETACH DATABASE default")
         connection.query("ATTACH DATABASE default")
-        return
-    tables = connection.query("SELECT count() FROM system.tables WHERE database = 'default'", "TSV").bytes()
-    if int(tables):
+    else:
         raise DataDirError(
             f"data directory {data_dir}: chDB itself kept tables in its database `default`; choose an empty directory"
         )
-    connection.query("DROP DATABASE default SYNC")
-    connection.query("CREATE DATABASE default ENGINE = Atomic")
 
 
 def _identifier(name: str) -> str:

@@ -99,7 +99,7 @@ def test_what_was_acknowledged_is_there_after_kill_9(tmp_path: Path) -> None:
     def write() -> None:
         for batch in range(1_000_000):
             try:
-                status, _ = ask(server, f"INSERT INTO t SELECT {batch}, number FROM numbers(100)".encode())
+                status, _ = ask(server, f"INSERT INTO kept.t SELECT {batch}, number FROM numbers(100)".encode())
             except (OSError, HTTPException):
                 return
             assert status == 200
@@ -109,7 +109,8 @@ def test_what_was_acknowledged_is_there_after_kill_9(tmp_path: Path) -> None:
 
     with server:
         port = server.port
-        assert ask(server, b"CREATE TABLE t (batch Int64, a Int64) ENGINE = MergeTree ORDER BY batch")[0] == 200
+        assert ask(server, b"CREATE DATABASE kept")[0] == 200
+        assert ask(server, b"CREATE TABLE kept.t (batch Int64, a Int64) ENGINE = MergeTree ORDER BY batch")[0] == 200
         writer = threading.Thread(target=write)
         writer.start()
         assert enough.wait(30)
@@ -118,11 +119,21 @@ def test_what_was_acknowledged_is_there_after_kill_9(tmp_path: Path) -> None:
         assert server.returncode == -signal.SIGKILL
         server.start()
         assert server.port == port, "clients find it again"
-        rows = ask(server, b"SELECT batch FROM t GROUP BY batch HAVING count() = 100 ORDER BY batch")[1].split()
+        rows = ask(server, b"SELECT batch FROM kept.t GROUP BY batch HAVING count() = 100 ORDER BY batch")[1].split()
         assert [int(row) for row in rows][: len(acknowledged)] == acknowledged
         assert server.stop() == 0
         server.start()
-        assert ask(server, b"SELECT uniqExact(batch) FROM t") == (200, f"{len(rows)}\n")
+        assert ask(server, b"SELECT uniqExact(batch) FROM kept.t") == (200, f"{len(rows)}\n")
+
+
+def test_a_directory_in_which_chdb_itself_kept_tables_is_not_touched(tmp_path: Path) -> None:
+    make = (
+        "import chdb, sys; c = chdb.connect(sys.argv[1]); c.query('CREATE TABLE t ENGINE = Log AS SELECT 1'); c.close()"
+    )
+    subprocess.run([sys.executable, "-c", make, str(tmp_path / "data")], check=True)
+    server = EmbeddedClickHouse(tmp_path / "data", log=tmp_path / "log")
+    with pytest.raises(ChildFailed, match=r"chDB itself kept tables .* choose an empty directory"):
+        server.start()
 
 
 def test_stopping_ends_running_queries_and_keeps_the_data(tmp_path: Path) -> None:
