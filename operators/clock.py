@@ -98,6 +98,7 @@ class PartitionClock:
         self._adopted_ms = NO_WATERMARK
         self._origin_ms = NEVER
         self._idle = False
+        self._told_idle = False
         self._shard_of = CodeMap(lambda series: shard_of(series.sensor_id, shards))
         self._ledger = Ledger(topic=topic, partition=int(partition), stage="source", generation=generation)
 
@@ -111,13 +112,14 @@ class PartitionClock:
         before_ms = self.watermark_ms
         rows = [] if batch.rejects is None else [batch.rejects]
         rows += self._idle_event(batch)
+        falls_idle = batch.idle and not self._idle and batch.watermark_ms != NO_WATERMARK
         self._own_ms, self._idle = batch.watermark_ms, batch.idle
         for tally in batch.tallies:
             self._ledger.add(tally.bucket, messages=tally.messages, readings=tally.readings, rejected=tally.rejected)
         readings = None if batch.readings is None or not len(batch.readings) else self._judge(batch.readings)
         if self._idle:
             self._adopt()
-        return self._hand_on(readings, before_ms, rows)
+        return self._hand_on(readings, before_ms, rows, to_all=falls_idle)
 
     def on_tick(self, tick: Tick) -> ClockOutput:
         """Another partition's time moved on."""
@@ -152,13 +154,15 @@ class PartitionClock:
         if active and (slowest := min(active)) != NO_WATERMARK:
             self._adopted_ms = max(self._adopted_ms, slowest // self._pane_ms * self._pane_ms)
 
-    def _hand_on(self, readings: ReadingBatch | None, before_ms: int, rows: list[Rows]) -> ClockOutput:
+    def _hand_on(
+        self, readings: ReadingBatch | None, before_ms: int, rows: list[Rows], *, to_all: bool = False
+    ) -> ClockOutput:
         after_ms = self.watermark_ms
         moved = crosses(before_ms, after_ms, self._pane_ms)
         parts = {}
         if readings is not None:
             parts = split(readings, self._shard_of(readings.series, readings.code), self._shards)
-        receivers = range(self._shards) if moved else sorted(parts)
+        receivers = range(self._shards) if moved or to_all else sorted(parts)
         if moved or self._idle:
             rows = rows + self._ledger.rows()
         shards = [
@@ -169,7 +173,8 @@ class PartitionClock:
 
     def _idle_event(self, batch: IntakeBatch) -> list[Rows]:
         """A row for `events` when the partition falls idle or speaks again; nothing before its first reading."""
-        if batch.idle == self._idle or self.watermark_ms == NO_WATERMARK:
+        changed, self._told_idle = batch.idle != self._told_idle, batch.idle
+        if not changed or self.watermark_ms == NO_WATERMARK:
             return []
         kind = "idle" if batch.idle else "resumed"
         columns: dict[str, Any] = {
@@ -185,12 +190,16 @@ class PartitionClock:
         """Plain values."""
         others = tuple((source, *told) for source, told in self._others.items())
         times = (self._own_ms, self._adopted_ms, self._origin_ms)
-        return (STATE_VERSION, times, self._idle, others, self._ledger.state())
+        return (STATE_VERSION, times, self._told_idle, others, self._ledger.state())
 
     def load(self, state: tuple[Any, ...]) -> None:
-        """Go on from `snapshot()`. A partition that is gone is forgotten, a new one unknown until it speaks."""
-        _, (self._own_ms, self._adopted_ms, self._origin_ms), self._idle, others, ledger = state
-        for source, watermark_ms, idle in others:
+        """Go on from `snapshot()`. A partition that is gone is forgotten, a new one unknown until it speaks.
+
+        None counts as idle until its source has said so again: readings may have come while the flow was down, and
+        time adopted before they are read would make them late.
+        """
+        _, (self._own_ms, self._adopted_ms, self._origin_ms), self._told_idle, others, ledger = state
+        for source, watermark_ms, _ in others:
             if source in self._others:
-                self._others[source] = (watermark_ms, idle)
+                self._others[source] = (watermark_ms, False)
         self._ledger.load(ledger)

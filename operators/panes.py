@@ -5,7 +5,7 @@ per open pane, however many windows there are. When the watermark passes a pane'
 groups of each `by` set and sent to the window step, where tumbling and sliding windows are merges of panes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import gcd
 from typing import Any, NamedTuple
@@ -67,12 +67,21 @@ def _partials(
 
 @dataclass(frozen=True, slots=True)
 class PaneMessage:
-    """From a sensor shard to a window shard: closed panes, and how far the sensor shard's time has come."""
+    """From a sensor shard to a window shard: closed panes, and how far the sensor shard's time has come.
+
+    coarse: (length in ms, until in ms): panes before that time may be so long, because other windows were configured
+        when they were opened.
+    """
 
     source: str
     watermark_ms: int
     origin_ms: int
     partials: tuple[Partials, ...]
+    coarse: tuple[int, int]
+
+
+NOT_COARSE = (1, NO_WATERMARK)
+"""The value of `PaneMessage.coarse` when all panes are as the configuration has them."""
 
 
 class PaneRows(NamedTuple):
@@ -88,6 +97,17 @@ class PaneRows(NamedTuple):
     def take(self, rows: npt.NDArray[np.intp] | slice) -> "PaneRows":
         """Some of the rows."""
         return PaneRows._make(column[rows] for column in self)
+
+
+def resumed(aggregates: Sequence[Aggregate], stored: Iterable[tuple[str, Floats]], groups: int) -> list[Floats]:
+    """The stored states of one's own aggregates, by name; empty ones for those that were not there, or other, then."""
+    known = dict(stored)
+    states = []
+    for aggregate in aggregates:
+        fresh = aggregate.initialize(groups)
+        state = known.get(aggregate.name, fresh)
+        states.append(state if state.shape == fresh.shape else fresh)
+    return states
 
 
 class _Pane:
@@ -149,6 +169,7 @@ class PaneStore:
         self._series = 0
         self._open: dict[int, _Pane] = {}
         self._closed_ms: int | None = None
+        self._coarse = NOT_COARSE
         self._ready: list[_Closed] = []
 
     @property
@@ -242,31 +263,39 @@ class PaneStore:
                 for shard, part in groups.combine(closed, self._pane_ms, self._aggregates):
                     partials[shard].append(part)
         return [
-            (shard, PaneMessage(source, watermark_ms, origin_ms, tuple(parts))) for shard, parts in enumerate(partials)
+            (shard, PaneMessage(source, watermark_ms, origin_ms, tuple(parts), self._coarse))
+            for shard, parts in enumerate(partials)
         ]
 
     def snapshot(self) -> tuple[Any, ...]:
         """Plain arrays of the open panes. `messages` has been called before."""
+        names = [aggregate.name for aggregate in self._aggregates]
         panes = tuple(
-            (start, pane.moments.state(), pane.sketch.state(), tuple(state.copy() for state in pane.extra))
+            (
+                start,
+                pane.moments.state(),
+                pane.sketch.state(),
+                tuple((name, state.copy()) for name, state in zip(names, pane.extra, strict=True)),
+            )
             for start, pane in self._open.items()
         )
-        return (STATE_VERSION, self._pane_ms, self._closed_ms, panes)
+        return (STATE_VERSION, self._pane_ms, self._coarse, self._closed_ms, panes)
 
     def load(self, state: tuple[Any, ...]) -> None:
         """Go on from `snapshot()`, called after `grow`.
 
-        With other windows configured the pane length may differ: the common divisor of both keeps the open panes exact.
+        With other windows configured the pane length may differ: the common divisor of both keeps the open panes exact
+        for the windows there were; for others they are too coarse, which is told with every message.
         """
-        _, pane_ms, self._closed_ms, panes = state
+        _, pane_ms, self._coarse, self._closed_ms, panes = state
         self._pane_ms = gcd(self._pane_ms, pane_ms)
+        if self._pane_ms < pane_ms and panes:
+            length_ms, until_ms = self._coarse
+            self._coarse = (max(length_ms, pane_ms), max(until_ms, max(start for start, *_ in panes) + pane_ms))
         for start, moments, sketch, extra in panes:
             pane = self._open[start] = _Pane(self._aggregates)
             pane.moments, pane.sketch = Moments.from_state(moments), Sketch.from_state(sketch)
-            if len(extra) == len(self._aggregates):
-                pane.extra = list(extra)
-            else:
-                pane.extra = [aggregate.initialize(len(pane.moments)) for aggregate in self._aggregates]
+            pane.extra = resumed(self._aggregates, extra, len(pane.moments))
 
 
 class _Groups:

@@ -123,7 +123,8 @@ class SensorShard:
         rows += self._close(batch.watermark_ms)
         self._watermark_ms = batch.watermark_ms
         if not crosses(before_ms, batch.watermark_ms, self._panes.pane_ms):
-            return SensorOutput(rows, [])
+            # Without readings and without a pane's end the partition has fallen idle: the counts so far are due.
+            return SensorOutput(rows + (self._ledger.rows() if batch.readings is None else []), [])
         return SensorOutput(rows + self._ledger.rows(), self._messages())
 
     def end(self, *, close_panes: bool) -> SensorOutput:

@@ -5,7 +5,7 @@ the window is closed, once: its panes are merged and become rows. Nothing here l
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from operators.batches import ColumnData, Floats, Ints, Maps, Rows
 from operators.clock import NEVER
 from operators.intake import NO_WATERMARK
 from operators.moments import Moments
-from operators.panes import GroupKey, PaneMessage, Partials, WindowSpec
+from operators.panes import NOT_COARSE, GroupKey, PaneMessage, Partials, WindowSpec, resumed
 from operators.sketch import Sketch
 
 STATE_VERSION = 1
@@ -51,7 +51,8 @@ class WindowShard:
         self._watermarks = dict.fromkeys(sources, NO_WATERMARK)
         self._origins = dict.fromkeys(self._watermarks, NEVER)
         self._closed_ms = NO_WATERMARK
-        self._since: dict[str, int] = {window.name: NO_WATERMARK for window in windows}
+        self._since: dict[WindowSpec, int] = dict.fromkeys(windows, NO_WATERMARK)
+        self._coarse = NOT_COARSE
         self._by: dict[tuple[str, ...], _ByPanes] = {}
         for window in windows:
             panes = self._by.setdefault(window.by, _ByPanes(window.by, self._aggregates))
@@ -67,18 +68,18 @@ class WindowShard:
                     self._by[partials.by].add(partials)
             self._watermarks[message.source] = message.watermark_ms
             self._origins[message.source] = message.origin_ms
+            length_ms, until_ms = message.coarse
+            self._coarse = (max(self._coarse[0], length_ms), max(self._coarse[1], until_ms))
         return self._advance(min(self._watermarks.values(), default=NO_WATERMARK))
 
     def _advance(self, watermark_ms: int) -> list[Rows]:
         if watermark_ms <= self._closed_ms:
             return []
-        origin_ms = min(self._origins.values())
         rows = []
         for panes in self._by.values():
             for window in panes.windows:
                 for start_ms in panes.due(window, self._closed_ms, watermark_ms):
-                    complete = start_ms >= max(origin_ms, self._since[window.name])
-                    rows.append(self._row(panes, window, start_ms, complete=complete))
+                    rows.append(self._row(panes, window, start_ms))
             panes.forget(watermark_ms)
         self._closed_ms = watermark_ms
         return rows
@@ -88,7 +89,14 @@ class WindowShard:
         ends = [panes.last_end() for panes in self._by.values()]
         return self._advance(max(ends, default=NO_WATERMARK))
 
-    def _row(self, panes: "_ByPanes", window: WindowSpec, start_ms: int, *, complete: bool) -> Rows:
+    def _complete(self, window: WindowSpec, start_ms: int) -> bool:
+        """Whether the flow has seen the whole window, and all its panes lie within it."""
+        if start_ms < max(min(self._origins.values()), self._since[window]):
+            return False
+        length_ms, until_ms = self._coarse
+        return start_ms >= until_ms or not (window.size_ms % length_ms or window.hop_ms % length_ms)
+
+    def _row(self, panes: "_ByPanes", window: WindowSpec, start_ms: int) -> Rows:
         merged = panes.merged(start_ms, start_ms + window.size_ms)
         n = len(merged.groups)
         finished = merged.moments.finish()
@@ -108,7 +116,7 @@ class WindowShard:
             "p50": merged.sketch.quantile(n, 0.5),
             "p95": merged.sketch.quantile(n, 0.95),
             "completeness": completeness,
-            "complete": np.full(n, complete),
+            "complete": np.full(n, self._complete(window, start_ms)),
         }
         if self._aggregates:
             results = [a.result(state) for a, state in zip(self._aggregates, merged.extra, strict=True)]
@@ -123,16 +131,19 @@ class WindowShard:
     def snapshot(self) -> tuple[Any, ...]:
         """Plain values and arrays."""
         times = (tuple(self._watermarks.items()), tuple(self._origins.items()), self._closed_ms)
-        return (STATE_VERSION, times, tuple(self._since.items()), tuple(p.snapshot() for p in self._by.values()))
+        since = tuple((astuple(window), since_ms) for window, since_ms in self._since.items())
+        return (STATE_VERSION, times, since, self._coarse, tuple(p.snapshot() for p in self._by.values()))
 
     def load(self, state: tuple[Any, ...]) -> None:
-        """Go on from `snapshot()`. A window that was not there then starts empty, its first results incomplete."""
-        _, (watermarks, origins, self._closed_ms), since, panes = state
+        """Go on from `snapshot()`. A window that was not there then, or another, starts with incomplete results."""
+        _, (watermarks, origins, self._closed_ms), since, self._coarse, panes = state
         self._watermarks.update((source, at) for source, at in watermarks if source in self._watermarks)
         self._origins.update((source, at) for source, at in origins if source in self._origins)
         known = dict(since)
-        for name in self._since:
-            self._since[name] = known.get(name, self._closed_ms)
+        # Panes before a sensor shard's watermark were made for the windows there were then.
+        fresh_ms = max([self._closed_ms, *(at for _, at in watermarks)])
+        for window in self._since:
+            self._since[window] = known.get(astuple(window), fresh_ms)
         for by, keys, stored in panes:
             if by in self._by:
                 self._by[by].load(keys, stored)
@@ -223,15 +234,14 @@ class _ByPanes:
         for start_ms, parts in self._panes.items():
             one = parts[0] if len(parts) == 1 else self._merge(parts)
             self._panes[start_ms] = [one]
-            extra = tuple(state.copy() for state in one.extra)
+            extra = tuple((a.name, state.copy()) for a, state in zip(self._aggregates, one.extra, strict=True))
             panes.append((start_ms, one.groups, one.moments.state(), one.sketch.state(), extra))
         return (self.by, tuple(self.keys), tuple(panes))
 
     def load(self, keys: tuple[GroupKey, ...], panes: tuple[Any, ...]) -> None:
-        """Go on from `snapshot()`; aggregates of one's own start empty when others are configured than then."""
+        """Go on from `snapshot()`."""
         self.keys = list(keys)
         self._codes = {key: code for code, key in enumerate(keys)}
         for start_ms, groups, moments, sketch, extra in panes:
-            if len(extra) != len(self._aggregates):
-                extra = [aggregate.initialize(len(groups)) for aggregate in self._aggregates]
-            self._panes[start_ms] = [_Pane(groups, Moments.from_state(moments), Sketch.from_state(sketch), list(extra))]
+            states = resumed(self._aggregates, extra, len(groups))
+            self._panes[start_ms] = [_Pane(groups, Moments.from_state(moments), Sketch.from_state(sketch), states)]

@@ -79,12 +79,15 @@ class _ListPartition(StatefulSourcePartition[IntakeBatch, tuple[int, SourceState
         self._name, self._items, self._at, self._intake, self._rng = name, items, at, intake, rng
         self._aborted = aborted
         self._offset = sum(isinstance(item, Message) for item in items[:at])
-        self._empty = not any(isinstance(item, Message) for item in items)
+        # A partition that was silent when the flow stopped still is.
+        self._silent = not any(isinstance(item, Message) for item in items) or (at > 0 and items[at - 1] is IDLE)
 
     @override
     def next_batch(self) -> Iterable[IntakeBatch]:
-        if self._empty and (batch := self._intake.idle()) is not None:
-            return [batch]
+        if self._silent:
+            self._silent = False
+            batch = self._intake.idle()
+            return [] if batch is None else [batch]
         if self._at == len(self._items):
             raise StopIteration
         item = self._items[self._at]

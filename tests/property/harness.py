@@ -75,7 +75,8 @@ class Harness:
         self.configure(settings)
 
     def configure(self, settings: Settings) -> None:
-        """Start from the last snapshot, with these settings."""
+        """Drop everything and start from the last snapshot, with these settings."""
+        self._settings = settings
         self._parts = Parts(settings, self._ports)
         self._announce: Announcer = self._parts.announcer()
         self._queues: dict[tuple[str, str, str], deque[Any]] = defaultdict(deque)
@@ -88,9 +89,9 @@ class Harness:
         for name in self._partitions:
             self._open(name)
 
-    def run(self) -> None:
-        """Until every item was read and worked off."""
-        while unread := self._unread():
+    def run(self, *, until: Mapping[str, int] | None = None) -> None:
+        """Until every item, or those before `until`, was read and worked off."""
+        while unread := self._unread(until or {}):
             busy = [edge for edge, queue in self._queues.items() if queue]
             choice = self._rng.randrange(len(unread) + len(busy))
             if choice < len(unread):
@@ -134,15 +135,16 @@ class Harness:
         if empty or (at and items[at - 1] is IDLE):
             self._send_intake(name, intake.idle())
 
-    def _unread(self) -> list[str]:
-        return [name for name, source in self._sources.items() if source.at < len(self._partitions[name])]
+    def _unread(self, until: Mapping[str, int]) -> list[str]:
+        ends = {name: until.get(name, len(items)) for name, items in self._partitions.items()}
+        return [name for name, source in self._sources.items() if source.at < ends[name]]
 
     def _read(self, name: str) -> None:
         source, items = self._sources[name], self._partitions[name]
         item = items[source.at]
         if item is ABORT and (name, source.at) not in self._aborted:
             self._aborted.add((name, source.at))
-            self.configure_again()
+            self.configure(self._settings)
             return
         if not isinstance(item, Message):
             source.at += 1
@@ -160,11 +162,6 @@ class Harness:
             self._send_intake(name, source.intake.feed(Messages([m.payload for m in messages], offsets, kafka_ms)))
         if self._rng.random() < self._snapshot_chance:
             self.snapshot()
-
-    def configure_again(self) -> None:
-        """Crash, and start from the last snapshot."""
-        parts = self._parts
-        self.configure(parts._settings)
 
     def _send_intake(self, name: str, batch: IntakeBatch | None) -> None:
         if batch is not None:

@@ -3,13 +3,21 @@
 from random import Random
 
 import hypothesis.strategies as st
+import msgspec
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 
-from flows.settings import Settings
+from flows.settings import Detector, Duration, Settings, Window
 from tests.ports import Item, MemoryTables
-from tests.property.cases import Case, aborts, cases, settings
-from tests.property.compare import check_against_oracle, same_tables
+from tests.property.cases import Case, aborts, cases, idles, settings
+from tests.property.compare import (
+    check_against_oracle,
+    check_complete_windows,
+    check_dead_letters,
+    check_ledger,
+    check_windows,
+    same_tables,
+)
 from tests.property.harness import Harness
 
 Fault = tuple[int, int, Item]
@@ -17,11 +25,13 @@ Fault = tuple[int, int, Item]
 bounded = hypothesis_settings(
     derandomize=True,
     deadline=None,
-    max_examples=200,
+    max_examples=100,
     suppress_health_check=[HealthCheck.too_slow],
     database=None,
     phases=(Phase.explicit, Phase.generate),  # Phase.shrink takes minutes: add it when an example is to be read
 )
+some = hypothesis_settings(bounded, max_examples=60)
+few = hypothesis_settings(bounded, max_examples=25)
 seeds = st.integers(0, 2**32)
 
 
@@ -45,3 +55,69 @@ def test_the_rows_are_those_of_a_plain_batch_computation(
     again = run(case.with_faults(faults), config, seed + 1)
     check_against_oracle(again, case, config)
     same_tables(once, again)
+
+
+@bounded
+@given(case=cases(), silences=idles, faults=aborts, seed=seeds)
+def test_idle_partitions_lose_nothing(case: Case, silences: list[Fault], faults: list[Fault], seed: int) -> None:
+    """What is late after a silence depends on when the others went on; but all tables say the same of it."""
+    config, tables = settings(), MemoryTables()
+    case = case.with_faults([*silences, *faults])
+    harness = Harness(config, case.partitions, tables, rng=Random(seed))
+    harness.run()
+    harness.finish()
+    check_windows(tables, config, closed_ms=harness.watermark_ms())
+    check_ledger(tables, case)
+    check_dead_letters(tables, case)
+
+
+DETECTORS = (
+    Detector(
+        name="z", kind="models.rolling_z.RollingZ", role="rule", threshold=2.0, params={"window": 6, "min_samples": 3}
+    ),
+    Detector(name="gaussian", kind="river.anomaly.GaussianScorer", threshold=0.9, params={"grace_period": 3}),
+)
+
+
+@few
+@given(case=cases(), faults=aborts, seed=seeds)
+def test_verdicts_do_not_depend_on_batches_order_or_crashes(case: Case, faults: list[Fault], seed: int) -> None:
+    config = settings(detectors=DETECTORS)
+    once = run(case, config, seed)
+    check_against_oracle(once, case, config)
+    same_tables(once, run(case.with_faults(faults), config, seed + 1))
+
+
+BEFORE = settings(
+    windows=[
+        Window(name="kept", size=Duration(40_000), hop=Duration(20_000), by=("location",)),
+        Window(name="changed", size=Duration(20_000), by=("location",)),
+        Window(name="removed", size=Duration(60_000), by=("sensor_id",)),
+    ]
+)
+AFTER = settings(
+    windows=[
+        Window(name="kept", size=Duration(40_000), hop=Duration(20_000), by=("location",)),
+        Window(name="changed", size=Duration(15_000), by=("location",)),
+        Window(name="added", size=Duration(20_000), by=("sensor_type",)),
+    ]
+)
+
+
+@some
+@given(case=cases(), share=st.floats(0, 1), seed=seeds)
+def test_windows_changed_on_live_state(case: Case, share: float, seed: int) -> None:
+    """The windows that stay are exact; the others say which of their results are not complete."""
+    tables = MemoryTables()
+    harness = Harness(BEFORE, case.partitions, tables, rng=Random(seed))
+    harness.run(until={name: int(share * len(items)) for name, items in case.partitions.items()})
+    harness.snapshot()
+    before = {key: row for key, row in tables.tables.get("windows", {}).items() if row["window"] == "changed"}
+    for key in before:
+        del tables.tables["windows"][key]
+    harness.configure(AFTER)
+    harness.run()
+    harness.finish()
+    kept = msgspec.structs.replace(AFTER, windows=AFTER.windows[:1])
+    check_against_oracle(tables, case, kept)
+    check_complete_windows(tables, msgspec.structs.replace(AFTER, windows=AFTER.windows[1:]))
