@@ -1,0 +1,90 @@
+"""One measurement: a job in a process of its own, over a topic that is there already."""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+_TIMEOUT_S = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What a job reads, and an empty directory for its recovery store."""
+
+    bootstrap: str
+    topic: str
+    messages: int
+    store: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """readings: read. counted: readings in the rows given out, by window, divided by the windows each is in."""
+
+    readings: int
+    counted: dict[str, float]
+
+
+Job = Callable[[Input], Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One run of a job. cpu_s: of all threads. peak_bytes: largest resident set of its process."""
+
+    readings: int
+    counted: dict[str, float]
+    wall_s: float
+    cpu_s: float
+    peak_bytes: int
+
+    @property
+    def rate(self) -> float:
+        """Readings a second."""
+        return self.readings / self.wall_s
+
+    @property
+    def counted_share(self) -> float:
+        """Share of the readings that the windows counted, of the window that lost most."""
+        return min(self.counted.values(), default=0.0) / self.readings
+
+
+def measure(job: Job, warm: Input, given: Input) -> Measured:
+    """Run a job in this process: first over a few messages, so that everything is imported and compiled."""
+    job(warm)
+    cpu_s, start_s = _cpu_s(), time.perf_counter()
+    outcome = job(given)
+    wall_s = time.perf_counter() - start_s
+    return Measured(outcome.readings, outcome.counted, wall_s, _cpu_s() - cpu_s, _peak_bytes())
+
+
+def measure_apart(job: str, warm: Input, given: Input) -> Measured:
+    """The same in a new process; job: name of a module of this package. Raises CalledProcessError, TimeoutExpired."""
+    told = json.dumps({"job": job, "warm": asdict(warm), "given": asdict(given)})
+    command = [sys.executable, "-m", "tests.bench.child", told]
+    child = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=_TIMEOUT_S)
+    return Measured(**json.loads(child.stdout))
+
+
+def middle(runs: list[Measured]) -> Measured:
+    """The run of median rate; of an even number the slower one of the middle."""
+    return sorted(runs, key=lambda run: run.rate)[(len(runs) - 1) // 2]
+
+
+def _cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def _peak_bytes() -> int:
+    """Of this program alone: ru_maxrss would also hold the peak of the one that started it."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
