@@ -3,9 +3,10 @@
     [message, message, ABORT, message, IDLE]
 
 ABORT stops the flow once as a crash would, after what came before it was read; IDLE says the partition fell silent.
+An ABORT raises Bytewax's AbortExecution; with several workers the others would then wait for ever, so give `Killed`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from random import Random
@@ -44,14 +45,24 @@ class Message:
 Item = Message | Fault
 
 
+class Killed(Exception):
+    """Raised by an ABORT among several workers; it ends them all."""
+
+
 class ListSource(FixedPartitionedSource[IntakeBatch, tuple[int, SourceState]]):
     """Partitions given as lists of items; a message's offset is its number among its partition's messages.
 
     rng: draws how many messages are read at a time; without it all up to the next fault.
     """
 
-    def __init__(self, partitions: Mapping[str, Sequence[Item]], make: MakeIntake, rng: Random | None) -> None:
-        self._partitions, self._make, self._rng = partitions, make, rng
+    def __init__(
+        self,
+        partitions: Mapping[str, Sequence[Item]],
+        make: MakeIntake,
+        rng: Random | None,
+        abort: type[Exception],
+    ) -> None:
+        self._partitions, self._make, self._rng, self._abort = partitions, make, rng, abort
         self._aborted: set[tuple[str, int]] = set()
 
     @override
@@ -63,7 +74,12 @@ class ListSource(FixedPartitionedSource[IntakeBatch, tuple[int, SourceState]]):
         topic, _, partition = for_part.rpartition("/")
         at, state = resume_state or (0, None)
         intake = self._make(topic, int(partition), state)
-        return _ListPartition(for_part, self._partitions[for_part], at, intake, self._rng, self._aborted)
+        return _ListPartition(for_part, self._partitions[for_part], at, intake, self._rng, self._stop_once)
+
+    def _stop_once(self, name: str, at: int) -> None:
+        if (name, at) not in self._aborted:
+            self._aborted.add((name, at))
+            raise self._abort
 
 
 class _ListPartition(StatefulSourcePartition[IntakeBatch, tuple[int, SourceState]]):
@@ -74,10 +90,10 @@ class _ListPartition(StatefulSourcePartition[IntakeBatch, tuple[int, SourceState
         at: int,
         intake: Intake,
         rng: Random | None,
-        aborted: set[tuple[str, int]],
+        stop_once: Callable[[str, int], None],
     ) -> None:
         self._name, self._items, self._at, self._intake, self._rng = name, items, at, intake, rng
-        self._aborted = aborted
+        self._stop_once = stop_once
         self._offset = sum(isinstance(item, Message) for item in items[:at])
         # A partition that was silent when the flow stopped still is.
         self._silent = not any(isinstance(item, Message) for item in items) or (at > 0 and items[at - 1] is IDLE)
@@ -106,11 +122,9 @@ class _ListPartition(StatefulSourcePartition[IntakeBatch, tuple[int, SourceState
         return [self._intake.feed(Messages([message.payload for message in messages], offsets, kafka_ms))]
 
     def _suffer(self, fault: Fault) -> list[IntakeBatch]:
-        place = (self._name, self._at)
         self._at += 1
-        if fault is ABORT and place not in self._aborted:
-            self._aborted.add(place)
-            raise AbortExecution
+        if fault is ABORT:
+            self._stop_once(self._name, self._at)
         batch = self._intake.idle() if fault is IDLE else None
         return [] if batch is None else [batch]
 
@@ -181,13 +195,14 @@ def list_ports(
     rng: Random | None = None,
     registry: Registry | None = None,
     close_at_end: bool = False,
+    abort: type[Exception] = AbortExecution,
 ) -> Ports:
     """Ports over lists and memory. One source for all builds of a flow, so that an ABORT happens once."""
     sources: list[ListSource] = []
 
     def source(make: MakeIntake) -> ListSource:
         if not sources:
-            sources.append(ListSource(partitions, make, rng))
+            sources.append(ListSource(partitions, make, rng, abort))
         return sources[0]
 
     return Ports(tuple(partitions), source, MemorySink(tables), registry or Registry(), close_at_end)

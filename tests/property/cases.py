@@ -89,7 +89,7 @@ class Case:
         """Short enough to read: (sensor, seconds from START_MS, value) and what is between."""
         return "\n".join(f"{name}: {[_short(item) for item in items]}" for name, items in self.partitions.items())
 
-    def with_faults(self, faults: Sequence[tuple[int, int, Item]]) -> "Case":
+    def with_faults(self, faults: "Sequence[Fault]") -> "Case":
         """The same with ABORT and IDLE put between the messages: (source, place, which)."""
         partitions = {name: list(items) for name, items in self.partitions.items()}
         for source, place, fault in faults:
@@ -188,5 +188,8 @@ class _Partition:
         self._items.append(Message(text.encode(), KAFKA_MS))
 
 
-aborts = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 40), st.just(ABORT)), max_size=4)
+Fault = tuple[int, int, Item]
+"""(source, place among its items, ABORT or IDLE)"""
+
+aborts = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 40), st.just(ABORT)), max_size=3)
 idles = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 40), st.just(IDLE)), min_size=1, max_size=4)

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 
 from flows.settings import Detector, Duration, Settings, Window
-from tests.ports import Item, MemoryTables
-from tests.property.cases import Case, aborts, cases, idles, settings
+from tests.ports import MemoryTables
+from tests.property.cases import Case, Fault, aborts, cases, idles, settings
 from tests.property.compare import (
     check_against_oracle,
     check_complete_windows,
@@ -19,8 +19,6 @@ from tests.property.compare import (
     same_tables,
 )
 from tests.property.harness import Harness
-
-Fault = tuple[int, int, Item]
 
 bounded = hypothesis_settings(
     derandomize=True,
