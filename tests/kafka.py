@@ -29,7 +29,7 @@ def new_topic(broker: Broker, *, partitions: int = 1) -> str:
 
 def fill(broker: Broker, topic: str, count: int, *, partition: int = 0, first: int = 0) -> None:
     """Write the messages b"first" ... b"first+count-1" to a partition; returns when they are acknowledged."""
-    producer = RawProducer({"bootstrap.servers": broker.bootstrap, "linger.ms": 1, "log_level": 2})
+    producer = RawProducer({"bootstrap.servers": broker.bootstrap, "batch.num.messages": 1_000, "log_level": 2})
     for number in range(first, first + count):
         producer.produce(topic, b"%d" % number, partition=partition, timestamp=KAFKA_MS + number)
     assert producer.flush(20) == 0

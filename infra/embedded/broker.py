@@ -3,9 +3,11 @@
     with Broker(Path(".streamgauge/broker")) as broker:
         Producer({"bootstrap.servers": broker.bootstrap})
 
-For one machine. What it promises, and a successor must, is in tests/contract/test_broker.py. Worth knowing: it keeps
-its topics in memory and writes all of them to disk about once a second while they change. So `stop` loses nothing,
-`kill` loses what was acknowledged within the last seconds; bound topics by retention.bytes, let producers compress.
+For one machine. What it promises, and a successor must, is in tests/contract/test_broker.py. Worth knowing:
+- It keeps its topics in memory and writes all of them to disk about once a second while they change. So `stop` loses
+  nothing, `kill` loses what was acknowledged within the last seconds; bound topics by retention.bytes, let producers
+  compress.
+- It ignores the size limits of a fetch: a consumer gets all that is left of a partition at once (0.4 kB a message).
 """
 
 import re

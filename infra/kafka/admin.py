@@ -13,7 +13,7 @@ from confluent_kafka.cimpl import NewTopic
 from infra.kafka.client import Connection, TopicMissing, Unreachable, is_away, is_telling
 from infra.kafka.outage import Outage
 
-_ANSWER_TIMEOUT_S = 5.0
+_ANSWER_TIMEOUT_S = 3.0
 _PAUSE_S = 0.2
 
 

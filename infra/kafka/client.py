@@ -100,7 +100,7 @@ class Connection:
             "client.id": "streamgauge",
             # librdkafka repeats itself every second of an outage; we say it once.
             "log_level": _CRITICAL,
-            "reconnect.backoff.max.ms": 2_000,
+            "reconnect.backoff.max.ms": 1_000,
             "socket.keepalive.enable": True,
         }
         if all(server.strip().startswith(_LOOPBACK) for server in self.bootstrap.split(",")):

@@ -23,7 +23,7 @@ _PLENTY = BATCH_MESSAGES // 2
 _COALESCE = timedelta(milliseconds=50)
 """Pause after less than plenty, in which librdkafka's queue fills while the worker serves other partitions."""
 
-_PLACE_TIMEOUT_S = 5.0
+_PLACE_TIMEOUT_S = 2.0
 _VERIFY_TIMEOUT_S = 0.5
 _ABSENT_S = 60.0
 _LAST_COMMIT_S = 1.0
@@ -56,12 +56,14 @@ class Reader:
             "auto.offset.reset": "error",
             "enable.partition.eof": True,
             # The group is never joined. This is how long a commit waits for a coordinator, also at the end.
-            "session.timeout.ms": 2_000,
-            "heartbeat.interval.ms": 500,
+            "session.timeout.ms": 1_000,
+            "heartbeat.interval.ms": 300,
             "queued.min.messages": 50_000,
             "queued.max.messages.kbytes": self.queue_kbytes,
             "fetch.queue.backoff.ms": 5,
             "fetch.error.backoff.ms": 100,
+            # The embedded broker answers with all it has, whatever it is asked for.
+            "receive.message.max.bytes": 1_000_000_000,
             "error_cb": on_error,
             "on_commit": on_commit,
         }
@@ -155,7 +157,9 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
                 place.offset = self._existing(place, low, high)
             self._consumer.assign([place])
         except KafkaException as error:
-            self._unanswered(error.args[0])
+            if self._end is None:  # nothing is assigned, so no message can come: let in what librdkafka has to say
+                self._consumer.poll(0)
+            self._unanswered(error.args[0], _PLACE_TIMEOUT_S)
             return False
         self._position, self._placed = place.offset, True
         if self._end is None:
@@ -263,7 +267,7 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
         try:
             _, high = self._consumer.get_watermark_offsets(place, timeout=_VERIFY_TIMEOUT_S)
         except KafkaException as error:
-            self._unanswered(error.args[0])
+            self._unanswered(error.args[0], _VERIFY_TIMEOUT_S)
         else:
             self._answered(high)
 
@@ -273,13 +277,30 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
         self._heard_s = monotonic()
         self._reader.outage.end(self._name)
 
-    def _unanswered(self, error: KafkaError) -> None:
-        failure = self._reader.connection.failure(error, topic=self._topic)
-        if self._refusal is not None or is_refusal(error):
-            raise self._reader.connection.failure(self._refusal or error, topic=self._topic)
-        self._caught_up = False
-        if is_absence(error):
+    def _unanswered(self, error: KafkaError, timeout_s: float) -> None:
+        reason = self._reason(error, timeout_s)
+        if reason is None:
+            return
+        failure = self._reader.connection.failure(self._refusal or reason, topic=self._topic)
+        if self._refusal is not None or is_refusal(reason):
+            raise failure
+        if is_absence(reason):
             self._absent_since_s = self._absent_since_s or monotonic()
             if monotonic() - self._absent_since_s > _ABSENT_S:
                 raise failure
+        self._caught_up = False
         self._reader.outage.begin(self._name, failure)
+
+    def _reason(self, error: KafkaError, timeout_s: float) -> KafkaError | None:
+        """librdkafka calls a partition unknown also while brokers are away; None when metadata knows it again."""
+        if not is_absence(error):
+            return error
+        try:
+            metadata = self._consumer.list_topics(self._topic, timeout=timeout_s).topics[self._topic]
+        except KafkaException as away:
+            reason: KafkaError = away.args[0]
+            return reason
+        if metadata.error is None and self._partition not in metadata.partitions:
+            return error
+        unusable: KafkaError | None = metadata.error
+        return unusable
