@@ -1,0 +1,96 @@
+"""Workers that are killed, drained and rescaled in mid-stream end in the rows of an undisturbed run."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from signal import SIGKILL
+
+import pytest
+
+from infra.embedded.broker import Broker
+from infra.embedded.clickhouse import EmbeddedClickHouse
+from tests.kafka import eventually, new_topic
+from tests.running import Site, assert_same_rows, create_tables, processes_of_cluster, produce, simulated
+
+MESSAGES = 6_000
+STEPS = (800, 2_400, 4_000)
+"""Stored readings at which something happens; all but the last lie in another epoch than the start."""
+
+SLOW = {"WORKER__MAX_EPOCH_ROWS": "250"}
+"""At most so many readings a second from each of the four partitions."""
+
+MakeSite = Callable[[str], Site]
+
+
+@pytest.fixture(scope="module")
+def make_site(broker: Broker, clickhouse: EmbeddedClickHouse, tmp_path_factory: pytest.TempPathFactory) -> MakeSite:
+    """Makes places to run on one topic, each with a database of its own."""
+    topic = new_topic(broker, partitions=4)
+    produce(broker.bootstrap, topic, simulated(MESSAGES))
+    home: Path = tmp_path_factory.mktemp("recovery")
+
+    def make(name: str) -> Site:
+        site = Site(
+            home=home / name,
+            bootstrap=broker.bootstrap,
+            topic=topic,
+            clickhouse_port=clickhouse.port,
+            database=f"recovery_{name}_{topic[-8:]}",
+        )
+        create_tables(site)
+        return site
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def undisturbed(make_site: MakeSite) -> Site:
+    """A run from beginning to end."""
+    site = make_site("undisturbed")
+    site.run_to_end()
+    assert len(site.stored("readings")) > STEPS[-1]
+    return site
+
+
+def test_kill_9_in_mid_stream_changes_no_row(make_site: MakeSite, undisturbed: Site) -> None:
+    site = make_site("killed")
+    for rows in STEPS:
+        with site.worker(**SLOW) as worker:
+            site.waits_for(rows)
+            worker.kill()
+    assert len(site.stored("readings")) < len(undisturbed.stored("readings")), "killed too late to show anything"
+    site.run_to_end()
+    assert_same_rows(site, undisturbed)
+
+
+def test_sigterm_drains_and_changes_no_row(make_site: MakeSite, undisturbed: Site) -> None:
+    site = make_site("drained")
+    for rows in STEPS:
+        with site.worker(**SLOW) as worker:
+            site.waits_for(rows)
+            assert worker.stop() == 0, site.log
+    site.run_to_end()
+    assert_same_rows(site, undisturbed)
+
+
+def test_a_cluster_whose_process_is_killed_ends_and_goes_on(make_site: MakeSite, undisturbed: Site) -> None:
+    site = make_site("cluster")
+    with site.worker("--processes", "2", **SLOW) as cluster:
+        site.waits_for(STEPS[0])
+        _, second = processes_of_cluster(cluster.pid)
+        os.kill(second, SIGKILL)
+        code = cluster.wait(20)
+        assert code not in (None, 0), site.log
+        assert not processes_of_cluster(cluster.pid)
+    site.run_to_end("--processes", "2")
+    assert_same_rows(site, undisturbed)
+
+
+def test_one_store_serves_one_two_and_again_one_process(make_site: MakeSite, undisturbed: Site) -> None:
+    site = make_site("rescaled")
+    for rows, processes in zip(STEPS, ("1", "2", "1"), strict=True):
+        with site.worker("--processes", processes, **SLOW) as worker:
+            site.waits_for(rows)
+            assert eventually(lambda: worker.stop() == 0), site.log
+    site.run_to_end("--processes", "2")
+    assert_same_rows(site, undisturbed)
