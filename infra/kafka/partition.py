@@ -135,10 +135,11 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
     @override
     def close(self) -> None:
         if not self._reader.outage.lasts:
-            self._show_progress()
             deadline_s = monotonic() + _LAST_COMMIT_S
+            self._show_progress()
             while self._committing and monotonic() < deadline_s:
                 self._consumer.poll(0.02)
+                self._show_progress()
         self._reader.outage.end(self._name)
         # Consumer.close() would wait for a coordinator that may be away; letting go of it only ends its threads.
         del self._consumer
