@@ -2,32 +2,53 @@
 
 import logging
 import sys
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
-from flows.commands import check, data, db, demo, explain, query, run
-from flows.commands.common import PEOPLES_ERRORS, Invocation
+from flows.commands.common import Invocation, is_peoples_error
+
+COMMANDS = {
+    "demo": ("demo:demo", "Live sensors, windows and detectors on this machine, with an hour of history."),
+    "up": ("demo:up", "Run only the embedded broker and ClickHouse, with topic and tables, until Ctrl-C."),
+    "run": ("run:run", "Run a flow until it is told to stop; Ctrl-C or SIGTERM drains it."),
+    "simulate": ("data:simulate", "Send simulated sensors to the first topic, with faults and their ground truth."),
+    "replay": ("data:replay", "Send files to the first topic, merged by event time."),
+    "query": ("query:query", "Ask ClickHouse."),
+    "db": ("db:app", "The tables in ClickHouse."),
+    "check": ("check:check", "Try out configuration, broker, topics, keys, ClickHouse and schema."),
+    "explain": ("explain:explain", "Draw a flow and list every setting with its source; secrets stay hidden."),
+}
+"""Name -> where it is in flows/commands, and what it does in a line."""
+
+_STYLE: dict[str, Any] = {
+    "rich_markup_mode": "markdown",
+    "pretty_exceptions_enable": False,
+    "add_completion": False,
+    "no_args_is_help": True,
+}
+
+
+class _Lazy(TyperGroup):
+    """Imports a command only when it is called, so that help and mistakes are answered at once."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command if name is None else _load(name), rest
+
 
 app = typer.Typer(
     name="streamgauge",
     help="Sensor readings from Kafka into windows, verdicts and ClickHouse, in real time.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
-    add_completion=False,
+    cls=_Lazy,
+    **_STYLE,
 )
-app.command("demo")(demo.demo)
-app.command("up")(demo.up)
-app.command("run")(run.run)
-app.command("simulate")(data.simulate)
-app.command("replay")(data.replay)
-app.command("query")(query.query)
-app.add_typer(db.app, name="db")
-app.command("check")(check.check)
-app.command("explain")(explain.explain)
+for _name, (_, _line) in COMMANDS.items():
+    app.command(_name, help=_line)(lambda: None)
 
 
 @app.callback()
@@ -41,16 +62,30 @@ def options(
     context.obj = Invocation(config)
 
 
+def _load(name: str) -> Any:
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    found = getattr(import_module(f"flows.commands.{module}"), attribute)
+    if isinstance(found, typer.Typer):
+        return typer.main.get_command(found)
+    alone = typer.Typer(**_STYLE | {"no_args_is_help": False})
+    alone.command(name)(found)
+    return typer.main.get_command(alone)
+
+
 def main() -> None:
     """Entry point: a mistake of the user's is one line, never a stack trace."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
         app()
-    except PEOPLES_ERRORS as error:
-        Console(stderr=True, highlight=False).print(f"[bold red]error[/] {error}", markup=True, soft_wrap=True)
-        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if not is_peoples_error(error):
+            raise
+        console = Console(stderr=True, highlight=False)
+        console.print("[bold red]error[/]", end=" ")
+        console.print(str(error), markup=False, soft_wrap=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from pathlib import Path
 from threading import Event
 
 from flows.ports import Ports
+from flows.restarts import telling_restarts
 from flows.settings import Settings
 from infra.clickhouse import migrate, schema_check
 from infra.clickhouse.client import Address, connect
@@ -80,7 +81,7 @@ def production_ports(settings: Settings, stop: Event, *, stop_at_end: bool, clos
     """
     kafka = settings.kafka
     address = clickhouse_address(settings)
-    client = connect(address, wait_s=math.inf)
+    client = connect(address, wait_s=math.inf, stop=stop)
     schema_check.check(client)
     if settings.registry.file:
         known = read_file(Path(settings.registry.file))
@@ -94,7 +95,7 @@ def production_ports(settings: Settings, stop: Event, *, stop_at_end: bool, clos
         return KafkaSource(
             connection(settings),
             names,
-            make,
+            telling_restarts(make, address, start=kafka.start),
             group=kafka.group,
             start=kafka.start,
             idle_after_ms=settings.event_time.idle_after.ms,

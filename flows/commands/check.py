@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
-from flows.commands.common import PEOPLES_ERRORS, Invocation
+from flows.commands.common import Invocation, is_peoples_error
 from flows.find import find
 from flows.parts import named_detectors
 from flows.production import connection
@@ -39,9 +40,11 @@ class _Findings:
 
         try:
             yield say
-        except PEOPLES_ERRORS as error:
+        except Exception as error:
+            if not is_peoples_error(error):
+                raise
             self.wrong += 1
-            self._console.print(f"[red]wrong[/] {what}: {error}", soft_wrap=True)
+            self._console.print(f"[red]wrong[/] {what}: {escape(str(error))}", soft_wrap=True)
         else:
             self._console.print(f"[green]ok[/]    {what}{': ' if praise else ''}{praise}", soft_wrap=True)
 

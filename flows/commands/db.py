@@ -8,7 +8,12 @@ from flows.production import retention
 from infra.clickhouse import migrate, schema_check
 from infra.clickhouse.client import connect
 
-app = typer.Typer(help="The tables in ClickHouse.", no_args_is_help=True)
+app = typer.Typer(
+    help="The tables in ClickHouse.\n\n**Example**: `streamgauge db init`",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+)
 
 _MARKS = {
     "applied": "[green]applied[/]",
@@ -20,7 +25,10 @@ _MARKS = {
 
 @app.command("init")
 def init(context: typer.Context) -> None:
-    """Create the database and its tables, apply pending migrations, set retention. Safe to repeat."""
+    """Create the database and its tables, apply pending migrations, set retention. Safe to repeat.
+
+    **Example**: `streamgauge db init`
+    """
     invocation: Invocation = context.obj
     with invocation.clickhouse() as address:
         done = migrate.init(connect(address), retention=retention(invocation.settings))
@@ -30,7 +38,10 @@ def init(context: typer.Context) -> None:
 
 @app.command("status")
 def status(context: typer.Context) -> None:
-    """Which migrations are applied, and whether the live tables are what this release writes."""
+    """Which migrations are applied, and whether the live tables are what this release writes.
+
+    **Example**: `streamgauge db status`
+    """
     invocation: Invocation = context.obj
     console = Console(highlight=False)
     with invocation.clickhouse() as address:

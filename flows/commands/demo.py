@@ -66,6 +66,8 @@ def up(context: typer.Context) -> None:
     """Run only the embedded broker and ClickHouse, with topic and tables, until Ctrl-C.
 
     For `replay`, `simulate`, `run sensors` and `query` in other terminals, which find them by themselves.
+
+    **Example**: `streamgauge up`
     """
     invocation: Invocation = context.obj
     console = Console(highlight=False)

@@ -13,6 +13,7 @@ from flows.find import find
 from flows.production import production_ports
 from flows.recovery import STORE_PARTITIONS, Layout, open_store
 from flows.worker import work
+from infra.clickhouse.client import ClickHouseError
 from infra.kafka.client import TopicMissing, Unreachable
 from infra.signals import stop_on_signals
 
@@ -51,8 +52,8 @@ def run(
         sys.exit(run_cluster(_argv, processes, stop))
     try:
         ports = production_ports(settings, stop, stop_at_end=until_end, close_at_end=close)
-    except (Unreachable, TopicMissing):
-        if stop.is_set():  # told to stop while waiting for Kafka
+    except (ClickHouseError, Unreachable, TopicMissing):
+        if stop.is_set():  # told to stop while waiting for one of them
             return
         raise
     flow = build(settings, ports)
