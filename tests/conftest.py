@@ -11,7 +11,6 @@ from hypothesis import settings
 from infra.embedded.broker import Broker
 from infra.embedded.clickhouse import EmbeddedClickHouse
 
-
 # The first call of a compiled kernel takes seconds; the same examples every time.
 settings.register_profile("suite", deadline=None, derandomize=True)
 settings.load_profile("suite")

@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 
 from infra.embedded.broker import Broker
 from infra.kafka import partition as partition_module
+from infra.kafka.admin import create_topic
 from infra.kafka.client import KafkaFailure, TopicMissing
 from infra.kafka.partition import KafkaPartition
 from infra.kafka.source import KafkaSource
@@ -285,6 +286,25 @@ def test_a_partition_shorter_than_what_was_read_goes_on_at_its_end(
         assert run.numbers == [10, 11]
     [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert f"{topic}/0: ends at offset 10 but was read up to 50" in record.message
+
+
+def test_a_topic_made_anew_while_it_is_read_goes_on_with_what_is_new(
+    broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    topic = new_topic(broker)
+    fill(broker, topic, 10)
+    with driven(broker, topic) as run:
+        run.until_read(10)
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+        admin.delete_topics([topic])[topic].result()
+        create_topic(connection(broker), topic, partitions=1, config={"retention.ms": "-1"})
+        fill(broker, topic, 3, first=8)
+        run.until_read(11)
+        assert run.numbers == [*range(10), 10], "8 and 9 are no newer than what was read"
+        assert run.part.snapshot()[0] == 3
+    [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert f"{topic}/0: ends at offset 3 but was read up to 10" in record.message
+    assert "going on at 2" in record.message
 
 
 def test_a_topic_that_stays_away_is_an_error(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
