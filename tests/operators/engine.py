@@ -63,7 +63,7 @@ class Engine:
             "detectors": (),
         }
         self._offsets = dict.fromkeys(self._sources, 0)
-        self._states: dict[tuple[str, str], Any] = {}
+        self.states: dict[tuple[str, str], Any] = {}
         self._intakes: dict[str, Any] = {}
         self._start(windows, aggregates, self._sources)
 
@@ -89,7 +89,7 @@ class Engine:
         self, *, windows: Sequence[Window] | None = None, aggregates: tuple[str, ...] = (), sources: Sequence[str] = ()
     ) -> None:
         """Snapshot, drop everything, go on, perhaps with other windows, aggregates or further sources."""
-        states = {key: pack(state.snapshot()) for key, state in self._states.items()}
+        states = {key: pack(state.snapshot()) for key, state in self.states.items()}
         intakes = {source: intake.snapshot() for source, intake in self._intakes.items()}
         self._start(self._windows if windows is None else windows, aggregates, (*self._sources, *sources), intakes)
         for (kind, name), packed in states.items():
@@ -97,26 +97,26 @@ class Engine:
 
     def end(self) -> None:
         """The input is at its end."""
-        for kind, name in list(self._states):
+        for kind, name in list(self.states):
             if kind == "clock":
                 self._from_clock(self.state(kind, name).end())
-        for kind, name in list(self._states):
+        for kind, name in list(self.states):
             if kind == "shard":
                 self._from_shard(self.state(kind, name).end(close_panes=self._close_at_end))
-        for (kind, _), state in self._states.items():
+        for (kind, _), state in self.states.items():
             if kind == "window" and self._close_at_end:
                 self._write(state.close_all())
 
     def state(self, kind: str, name: str) -> Any:
         """A clock, a shard or a window shard."""
-        if (kind, name) not in self._states:
+        if (kind, name) not in self.states:
             make: dict[str, Any] = {
                 "clock": self._parts.clock,
                 "shard": self._parts.sensor_shard,
                 "window": lambda _: self._parts.window_shard(),
             }
-            self._states[kind, name] = make[kind](name)
-        return self._states[kind, name]
+            self.states[kind, name] = make[kind](name)
+        return self.states[kind, name]
 
     def windows(self, name: str, *columns: str) -> list[tuple[Any, ...]]:
         """(start second, group, wanted columns) of the closed windows of one name; the count if none are wanted."""
@@ -158,7 +158,7 @@ class Engine:
         ports = list_ports({source: [] for source in sources}, self.tables, registry=self._registry)
         self._parts = Parts(settings, ports)
         self._announcer = self._parts.announcer()
-        self._states = {}
+        self.states = {}
         known = dict(intakes)
         for source in sources:
             self._offsets.setdefault(source, 0)

@@ -23,13 +23,13 @@ from tests.property.harness import Harness
 bounded = hypothesis_settings(
     derandomize=True,
     deadline=None,
-    max_examples=100,
+    max_examples=200,
     suppress_health_check=[HealthCheck.too_slow],
     database=None,
     phases=(Phase.explicit, Phase.generate),  # Phase.shrink takes minutes: add it when an example is to be read
 )
-some = hypothesis_settings(bounded, max_examples=60)
-few = hypothesis_settings(bounded, max_examples=25)
+some = hypothesis_settings(bounded, max_examples=120)
+few = hypothesis_settings(bounded, max_examples=50)
 seeds = st.integers(0, 2**32)
 
 
@@ -55,7 +55,7 @@ def test_the_rows_are_those_of_a_plain_batch_computation(
     same_tables(once, again)
 
 
-@bounded
+@some
 @given(case=cases(), silences=idles, faults=aborts, seed=seeds)
 def test_idle_partitions_lose_nothing(case: Case, silences: list[Fault], faults: list[Fault], seed: int) -> None:
     """What is late after a silence depends on when the others went on; but all tables say the same of it."""
