@@ -75,6 +75,8 @@ def _load(name: str) -> Any:
 def main() -> None:
     """Entry point: a mistake of the user's is one line, never a stack trace."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    # It tells of every attempt; an outage is said once, by us.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     try:
         app()
     except KeyboardInterrupt:
