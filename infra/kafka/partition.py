@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
+import msgspec
 from bytewax.inputs import StatefulSourcePartition
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from typing_extensions import override
@@ -22,6 +23,10 @@ BATCH_MESSAGES = 20_000
 _PLENTY = BATCH_MESSAGES // 2
 _COALESCE = timedelta(milliseconds=50)
 """Pause after less than plenty, in which librdkafka's queue fills while the worker serves other partitions."""
+
+_HASTY_FETCHES_PER_S = 200
+_GLANCE = timedelta(milliseconds=3)
+"""A broker that answers at once when there is nothing new is asked for so long, then left alone for a pause."""
 
 _PLACE_TIMEOUT_S = 2.0
 _VERIFY_TIMEOUT_S = 0.5
@@ -48,7 +53,13 @@ class Reader:
     queue_kbytes: int
     outage: Outage
 
-    def consumer(self, *, on_error: Callable[[KafkaError], None], on_commit: Callable[..., None]) -> Consumer:
+    def consumer(
+        self,
+        *,
+        on_error: Callable[[KafkaError], None],
+        on_commit: Callable[..., None],
+        on_statistics: Callable[[str], None],
+    ) -> Consumer:
         """A consumer tuned for large batches within bounded memory. Raises KafkaFailure."""
         settings = {
             "group.id": self.group,
@@ -66,9 +77,21 @@ class Reader:
             "receive.message.max.bytes": 1_000_000_000,
             "error_cb": on_error,
             "on_commit": on_commit,
+            "statistics.interval.ms": 1_000,
+            "stats_cb": on_statistics,
         }
         with self.connection.explained():
             return Consumer(self.connection.config(settings))
+
+
+class _Broker(msgspec.Struct):
+    req: dict[str, int] = {}
+
+
+class _Statistics(msgspec.Struct):
+    """What is read of librdkafka's statistics."""
+
+    brokers: dict[str, _Broker]
 
 
 class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
@@ -81,7 +104,9 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
         self._topic, self._partition = topic, partition
         self._reader = reader
         self._intake = intake
-        self._consumer = reader.consumer(on_error=self._on_error, on_commit=self._on_commit)
+        self._consumer = reader.consumer(
+            on_error=self._on_error, on_commit=self._on_commit, on_statistics=self._on_statistics
+        )
         self._awake: datetime | None = None
 
         self._position = resume_state[0] if resume_state else -1
@@ -94,6 +119,9 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
 
         self._caught_up = self._never_used = self._said_idle = False
         self._heard_s = monotonic()
+
+        self._fetches = 0
+        self._hasty = self._resting = False
 
         self._refusal: KafkaError | None = None
         self._suspicious = False
@@ -109,6 +137,8 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
             return []
         if self._suspicious:
             self._verify()
+        if self._resting:
+            return self._ask_again()
         room = min(BATCH_MESSAGES, self._reader.max_epoch_rows - self._epoch_rows)
         polled = self._consumer.consume(room, 0) if room > 0 else []
         if self._refusal is not None:
@@ -116,6 +146,8 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
         if len(polled) >= _PLENTY:
             self._awake = None
         messages = self._sift(polled)
+        if self._hasty and self._caught_up:
+            self._rest()
         return [self._feed(messages)] if messages else self._silence()
 
     @override
@@ -144,6 +176,23 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
         # Consumer.close() would wait for a coordinator that may be away; letting go of it only ends its threads.
         del self._consumer
 
+    def _on_statistics(self, text: str) -> None:
+        """Once a second. A broker should keep a fetch for half a second when there is nothing new; not all do."""
+        brokers = msgspec.json.decode(text, type=_Statistics).brokers.values()
+        before, self._fetches = self._fetches, sum(broker.req.get("Fetch", 0) for broker in brokers)
+        self._hasty = self._hasty or self._fetches - before > _HASTY_FETCHES_PER_S
+
+    def _rest(self) -> None:
+        """Stop asking until the next batch is due: librdkafka and such a broker would keep two cores busy."""
+        self._consumer.pause([TopicPartition(self._topic, self._partition)])
+        self._resting = True
+
+    def _ask_again(self) -> list[IntakeBatch]:
+        self._consumer.resume([TopicPartition(self._topic, self._partition)])
+        self._resting = False
+        self._awake = datetime.now(UTC) + _GLANCE
+        return self._silence()
+
     def _place(self) -> bool:
         """Stand at the position to read on from; False while Kafka does not answer."""
         if not self._reader.outage.may_ask():
@@ -157,6 +206,7 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
             else:
                 place.offset = self._existing(place, low, high)
             self._consumer.assign([place])
+            self._resting = False
         except KafkaException as error:
             if self._end is None:  # nothing is assigned, so no message can come: let in what librdkafka has to say
                 self._consumer.poll(0)

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -311,3 +312,28 @@ def test_a_topic_that_stays_away_is_an_error(broker: Broker, monkeypatch: pytest
     monkeypatch.setattr(partition_module, "_ABSENT_S", 0.0)
     with driven(broker, "never-made") as run, pytest.raises(TopicMissing, match="never-made: no such topic"):
         run.until(lambda: False)
+
+
+def test_a_broker_that_answers_empty_fetches_at_once_is_not_asked_all_the_time(broker: Broker) -> None:
+    """The embedded broker does so, 20,000 times a second; Kafka keeps such a fetch for half a second."""
+    topic = new_topic(broker)
+    fill(broker, topic, 10)
+    with driven(broker, topic) as driven_part:
+        part = driven_part.part
+
+        def fetches_between_statistics() -> int:
+            before = part._fetches
+            assert eventually(lambda: bool(_next(part)) or part._fetches != before, every_s=0)
+            return part._fetches - before
+
+        assert eventually(lambda: fetches_between_statistics() < 5_000, every_s=0)
+        fill(broker, topic, 10, first=10)
+        assert eventually(lambda: bool(_next(part)) or driven_part.seen.count() == 20, every_s=0)
+
+
+def _next(part: KafkaPartition) -> list[IntakeBatch]:
+    """The next batch when it is due, as Bytewax asks for it."""
+    due = part.next_awake()
+    if due is not None:
+        time.sleep(max(0.0, (due - datetime.now(UTC)).total_seconds()))
+    return part.next_batch()
