@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any, NamedTuple
 
 import hypothesis.strategies as st
@@ -54,7 +55,7 @@ def settings(
 def reading_of(sensor: int, time_ms: int, value: float, *, moved: bool = False) -> dict[str, Any]:
     """What a sensor sends; `moved` puts it in another place."""
     return {
-        "sensor_id": f"s{sensor}",
+        "sensor_id": f"sensor-{sensor}",  # of several shards; s0 .. s4 all have the same of two
         "sensor_type": "temperature",
         "location": f"place{(sensor + moved) % 3}",
         "value": value,
@@ -114,14 +115,21 @@ def _short(item: Item) -> str:
         return repr(item.payload)
 
 
-_STEPS_MS = (0, 1, 400, 1_000, 2_500, 7_000, -1, -3_000, -LATENESS_MS, -LATENESS_MS - 1, -25_000, -40_000, 45_000)
-_steps = st.one_of(st.sampled_from(_STEPS_MS), st.integers(-12_000, 12_000), st.just(3_600_000))
+# Mostly onwards in small steps, so that windows fill, sensors fall silent and intervals are learnt; some of it late.
+_steps = st.one_of(
+    st.sampled_from([0, 1, 400, 1_000, 1_000, 1_000, 2_500, 4_999, 7_000]),
+    st.integers(0, 4_000),
+    st.integers(0, 4_000),
+    st.sampled_from([-1, -3_000, -LATENESS_MS, -LATENESS_MS - 1, -25_000, -40_000, 45_000, 3_600_000]),
+)
 _values = st.one_of(st.sampled_from([20.0, 21.5, -0.0, 0.0, 1e100, -5.0]), st.floats(-1e6, 1e6))
 _new = st.tuples(st.just("new"), st.integers(0, 4), _steps, _values, st.booleans())
-_again = st.tuples(st.just("again"), st.integers(1, 12), st.sampled_from([None, None, 3.25]))
+_again = st.tuples(st.just("again"), st.integers(1, 6), st.sampled_from([None, None, 3.25]))
 _bad = st.tuples(st.just("bad"), st.sampled_from(sorted(BAD)))
 _array = st.tuples(st.just("array"), st.lists(_new, min_size=1, max_size=4), st.booleans())
-_entries = st.lists(st.one_of(_new, _new, _new, _again, _array, _bad), max_size=40)
+_entries = st.one_of(
+    *[st.lists(st.one_of(_new, _new, _new, _again, _array, _bad), min_size=size, max_size=60) for size in (0, 20, 40)]
+)
 
 
 @st.composite
@@ -130,6 +138,17 @@ def cases(draw: st.DrawFn) -> Case:
     case = Case()
     for source in SOURCES[: draw(st.integers(1, 3))]:
         _Partition(case, source).fill(draw(_entries))
+    return case
+
+
+def steady_case(rng: Random) -> Case:
+    """Three partitions of plain readings, a good second apart, some out of order: nearly all of its windows close."""
+    case = Case()
+    for source in SOURCES:
+        steps = [rng.choice((-6_000, *(rng.randint(0, 4_000) for _ in range(4)))) for _ in range(100)]
+        _Partition(case, source).fill(
+            [("new", rng.randint(0, 4), step, rng.uniform(-9, 9), rng.random() < 0.3) for step in steps]
+        )
     return case
 
 
@@ -191,5 +210,5 @@ class _Partition:
 Fault = tuple[int, int, Item]
 """(source, place among its items, ABORT or IDLE)"""
 
-aborts = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 40), st.just(ABORT)), max_size=3)
-idles = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 40), st.just(IDLE)), min_size=1, max_size=4)
+aborts = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 60), st.just(ABORT)), max_size=3)
+idles = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 60), st.just(IDLE)), min_size=1, max_size=4)

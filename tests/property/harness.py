@@ -71,6 +71,7 @@ class Harness:
         self._exchange, self._snapshot_chance = exchange, snapshot
         self._ports = ports or list_ports(partitions, tables)
         self._aborted: set[tuple[str, int]] = set()
+        self._ends: dict[str, int] = {}
         self._saved = _Snapshot()
         self.configure(settings)
 
@@ -91,7 +92,8 @@ class Harness:
 
     def run(self, *, until: Mapping[str, int] | None = None) -> None:
         """Until every item, or those before `until`, was read and worked off."""
-        while unread := self._unread(until or {}):
+        self._ends = {name: (until or {}).get(name, len(items)) for name, items in self._partitions.items()}
+        while unread := self._unread():
             busy = [edge for edge, queue in self._queues.items() if queue]
             choice = self._rng.randrange(len(unread) + len(busy))
             if choice < len(unread):
@@ -135,9 +137,8 @@ class Harness:
         if empty or (at and items[at - 1] is IDLE):
             self._send_intake(name, intake.idle())
 
-    def _unread(self, until: Mapping[str, int]) -> list[str]:
-        ends = {name: until.get(name, len(items)) for name, items in self._partitions.items()}
-        return [name for name, source in self._sources.items() if source.at < ends[name]]
+    def _unread(self) -> list[str]:
+        return [name for name, source in self._sources.items() if source.at < self._ends[name]]
 
     def _read(self, name: str) -> None:
         source, items = self._sources[name], self._partitions[name]
@@ -151,7 +152,7 @@ class Harness:
             self._send_intake(name, source.intake.idle() if item is IDLE else None)
         else:
             messages: list[Message] = []
-            for message in items[source.at : source.at + self._rng.choice([1, 3, 50, 400])]:
+            for message in items[source.at : min(self._ends[name], source.at + self._rng.choice([1, 2, 7, 400]))]:
                 if not isinstance(message, Message):
                     break
                 messages.append(message)
