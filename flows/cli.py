@@ -82,11 +82,14 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        if not is_peoples_error(error):
+        cause: BaseException | None = error
+        while cause is not None and not is_peoples_error(cause):
+            cause = cause.__cause__  # Bytewax wraps what a step raised
+        if cause is None:
             raise
         console = Console(stderr=True, highlight=False)
         console.print("[bold red]error[/]", end=" ")
-        console.print(str(error), markup=False, soft_wrap=True)
+        console.print(str(cause), markup=False, soft_wrap=True)
         sys.exit(1)
 
 

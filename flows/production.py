@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from threading import Event
 
+from flows.graceful import Failures, GracefulSource
 from flows.ports import Ports
 from flows.restarts import telling_restarts
 from flows.settings import Settings
@@ -74,8 +75,12 @@ def registry(settings: Settings, known: dict[str, SensorInfo]) -> Registry:
     return Registry(sensors=known, types=types, unknown_types=settings.registry.unknown_types)
 
 
-def production_ports(settings: Settings, stop: Event, *, stop_at_end: bool, close_at_end: bool) -> Ports:
+def production_ports(
+    settings: Settings, stop: Event, failures: Failures, *, stop_at_end: bool, close_at_end: bool
+) -> Ports:
     """Wait for Kafka and ClickHouse, check the schema, load the registry.
+
+    failures: takes what ends the source later on.
 
     Raises SettingsError, ClickHouseError, KafkaFailure.
     """
@@ -91,11 +96,11 @@ def production_ports(settings: Settings, stop: Event, *, stop_at_end: bool, clos
     client.close()
     names = partitions(connection(settings), kafka.topics, wait_s=math.inf, cancelled=stop.is_set)
 
-    def source(make: MakeIntake) -> KafkaSource:
+    def kafka_source(make: MakeIntake) -> KafkaSource:
         return KafkaSource(
             connection(settings),
             names,
-            telling_restarts(make, address, start=kafka.start),
+            make,
             group=kafka.group,
             start=kafka.start,
             idle_after_ms=settings.event_time.idle_after.ms,
@@ -103,5 +108,8 @@ def production_ports(settings: Settings, stop: Event, *, stop_at_end: bool, clos
             stop=stop,
             stop_at_end=stop_at_end,
         )
+
+    def source(make: MakeIntake) -> GracefulSource:
+        return GracefulSource(kafka_source, telling_restarts(make, address, start=kafka.start), failures)
 
     return Ports(names, source, ClickHouseSink(address), registry(settings, known), close_at_end)

@@ -3,11 +3,13 @@
 import math
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from confluent_kafka import Producer as RawProducer
 
 from infra.clickhouse import migrate
 from infra.clickhouse.client import Address, connect
@@ -89,12 +91,17 @@ class Site:
     def waits_for(self, rows: int, table: str = "readings") -> None:
         """Until so many rows can be seen."""
         with self.asking() as ask:
-            reached = eventually(lambda: int(ask(f"SELECT count() FROM {table}_final")) >= rows, within_s=60)
+            count = f"SELECT count() FROM {table}_final"
+            reached = eventually(lambda: self._failed or int(ask(count)) >= rows, within_s=60) and not self._failed
         assert reached, f"{rows} rows of {table} did not come:\n{self.log}"
 
     def says(self, text: str, times: int = 1) -> None:
         """Until a worker has said it so often."""
         assert eventually(lambda: self.log.count(text) >= times, within_s=60), f"{text!r} was not said:\n{self.log}"
+
+    @property
+    def _failed(self) -> bool:
+        return "Traceback" in self.log or "error " in self.log
 
 
 def create_tables(site: Site) -> None:
@@ -113,6 +120,14 @@ def produce(bootstrap: str, topic: str, messages: list[Message]) -> None:
     """Send messages, keyed by sensor; returns when they are delivered."""
     with Producer(Connection(bootstrap=bootstrap)) as producer:
         producer.produce_many(topic, messages)
+
+
+def produce_payloads(bootstrap: str, topic: str, payloads: Sequence[bytes | None], *, kafka_ms: int) -> None:
+    """Send any payloads, also tombstones, to partition 0 of a topic; returns when they are delivered."""
+    producer = RawProducer({"bootstrap.servers": bootstrap, "linger.ms": 1, "log_level": 2})
+    for payload in payloads:
+        producer.produce(topic, payload, partition=0, timestamp=kafka_ms)
+    assert producer.flush(20) == 0
 
 
 ROUNDED = ("mean", "stddev")

@@ -1,8 +1,10 @@
 """`streamgauge run`: a flow on real Kafka and ClickHouse."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from signal import SIGTERM
 from typing import Annotated
 
 import typer
@@ -10,6 +12,7 @@ import typer
 from flows.cluster import run_cluster
 from flows.commands.common import Invocation
 from flows.find import find
+from flows.graceful import Failures
 from flows.production import production_ports
 from flows.recovery import STORE_PARTITIONS, Layout, open_store
 from flows.worker import work
@@ -50,14 +53,17 @@ def run(
     recovery = None if close else open_store(Path(settings.worker.recovery_dir), Layout.of(name, settings))
     if processes > 1:
         sys.exit(run_cluster(_argv, processes, stop))
+    # In a cluster the process that started it tells all of them, also this one.
+    failures = Failures(stop.set if process_id is None else lambda: os.kill(os.getppid(), SIGTERM))
     try:
-        ports = production_ports(settings, stop, stop_at_end=until_end, close_at_end=close)
+        ports = production_ports(settings, stop, failures, stop_at_end=until_end, close_at_end=close)
     except (ClickHouseError, Unreachable, TopicMissing):
         if stop.is_set():  # told to stop while waiting for one of them
             return
         raise
     flow = build(settings, ports)
     work(flow, epoch=settings.worker.epoch, recovery=recovery, process_id=process_id, addresses=tuple(address or ()))
+    failures.raise_first()
 
 
 def _argv(number: int, addresses: Sequence[str]) -> list[str]:
