@@ -1,6 +1,7 @@
 """Flows under test as they run in production: worker processes between a real broker and a real ClickHouse."""
 
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -52,6 +53,11 @@ class Site:
         }
 
     @property
+    def whole_environment(self) -> dict[str, str]:
+        """For commands started by other means than `worker`."""
+        return os.environ | self.environment
+
+    @property
     def log(self) -> str:
         """What all workers have said so far."""
         file = self.home / "worker.log"
@@ -82,11 +88,12 @@ class Site:
         with connect(Address(port=self.clickhouse_port, database=self.database)) as client:
             yield client.command
 
-    def stored(self, table: str) -> list[Row]:
+    def stored(self, table: str, *, where: str = "true") -> list[Row]:
         """The final rows of a table in order of their identity; when they were stored is left out."""
         with connect(Address(port=self.clickhouse_port, database=self.database)) as client:
             order = ", ".join(f"`{name}`" for name in TABLES[table].identity)
-            return list(client.query(f"SELECT * EXCEPT stored_at FROM {table}_final ORDER BY {order}").named_results())
+            sql = f"SELECT * EXCEPT stored_at FROM {table}_final WHERE {where} ORDER BY {order}"
+            return list(client.query(sql).named_results())
 
     def waits_for(self, rows: int, table: str = "readings") -> None:
         """Until so many rows can be seen."""
