@@ -25,8 +25,8 @@ _COALESCE = timedelta(milliseconds=50)
 """Pause after less than plenty, in which librdkafka's queue fills while the worker serves other partitions."""
 
 _HASTY_FETCHES_PER_S = 200
-_GLANCE = timedelta(milliseconds=3)
-"""A broker that answers at once when there is nothing new is asked for so long, then left alone for a pause."""
+_GLANCE = timedelta(milliseconds=2)
+"""How soon to look for what a resumed partition has fetched."""
 
 _PLACE_TIMEOUT_S = 2.0
 _VERIFY_TIMEOUT_S = 0.5
@@ -188,9 +188,19 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
         self._resting = True
 
     def _ask_again(self) -> list[IntakeBatch]:
-        self._consumer.resume([TopicPartition(self._topic, self._partition)])
-        self._resting = False
-        self._awake = datetime.now(UTC) + _GLANCE
+        """Rest on until there is something new."""
+        place = TopicPartition(self._topic, self._partition)
+        try:
+            _, high = self._consumer.get_watermark_offsets(place, timeout=_VERIFY_TIMEOUT_S)
+            if high > self._position:
+                self._consumer.resume([place])
+                # librdkafka looks for resumed partitions once a second, or when something else is asked of the broker.
+                self._consumer.get_watermark_offsets(place, timeout=_VERIFY_TIMEOUT_S)
+                self._resting = self._caught_up = False
+                self._awake = datetime.now(UTC) + _GLANCE
+        except KafkaException as error:
+            self._unanswered(error.args[0], timeout_s=_VERIFY_TIMEOUT_S)
+            self._placed = False  # with the next answer the partition is taken up again, not resting
         return self._silence()
 
     def _place(self) -> bool:
