@@ -1,5 +1,6 @@
 """Arrays with one row per slot: growing them, and handing columns to compiled kernels."""
 
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -37,3 +38,10 @@ def slot_column(slots: npt.ArrayLike, groups: int) -> npt.NDArray[np.int64]:
     if len(checked) and (checked.min() < 0 or checked.max() >= groups):
         raise IndexError(f"slots {checked.min()} .. {checked.max()} of {groups} groups: call grow() first")
     return checked
+
+
+def runs(values: npt.NDArray[np.int64]) -> list[tuple[int, slice]]:
+    """The stretches of equal values: each value and where it stands. Of sorted values: the distinct ones."""
+    cuts = np.flatnonzero(values[1:] != values[:-1]) + 1
+    ends = [0, *cuts.tolist(), len(values)] if len(values) else []
+    return [(int(values[begin]), slice(begin, end)) for begin, end in pairwise(ends)]

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from models.slots import runs
 from operators.batches import LATE, ON_TIME, Ints, Messages, ReadingBatch, Rows
 from operators.decode import Decoded, decode
 from operators.registry import Registry
@@ -202,7 +203,7 @@ class PartitionIntake:
 def _tallies(decoded: Decoded, offsets: Ints) -> tuple[Tally, ...]:
     refused = np.array([reject.message for reject in decoded.rejects], np.int64)
     buckets = offsets // LEDGER_BUCKET
-    names = np.unique(buckets).tolist()
+    names = [name for name, _ in runs(buckets)]
     good, bad = buckets[decoded.message], buckets[refused]
     return tuple(
         Tally(

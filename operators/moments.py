@@ -5,6 +5,7 @@ Counts, extremes, first and last do not depend on the order of adding and mergin
 their last digits.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,16 @@ class Moments:
         """A copy of some groups, in the order given."""
         taken = slot_column(slots, self._groups)
         return Moments.from_state((self._ints[taken], self._floats[taken]))
+
+    def part(self, begin: int, end: int) -> "Moments":
+        """The groups begin .. end - 1 as a view: not to be written."""
+        return Moments.from_state((self._ints[begin:end], self._floats[begin:end]))
+
+    @classmethod
+    def concatenated(cls, parts: Sequence["Moments"]) -> "Moments":
+        """The groups of all parts, one part after the other."""
+        ints = np.concatenate([part._ints[: part._groups] for part in parts])
+        return cls.from_state((ints, np.concatenate([part._floats[: part._groups] for part in parts])))
 
     def finish(self) -> dict[str, npt.NDArray[Any]]:
         """Columns of length n as the windows table names them; numbers are NaN for groups without readings.

@@ -7,12 +7,14 @@ groups of each `by` set and sent to the window step, where tumbling and sliding 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import gcd
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from models.slots import runs
 from operators.aggregates import Aggregate
 from operators.batches import Flags, Floats, Ints, Series
 from operators.cadence import Cadence
@@ -186,9 +188,11 @@ class PaneStore:
     def add(self, rows: PaneRows) -> None:
         """Take in readings on time; their panes must be open."""
         start_ms = rows.time_ms // self._pane_ms * self._pane_ms
-        panes = np.unique(start_ms).tolist()
-        for pane in panes:
-            self._add(pane, rows if len(panes) == 1 else rows.take(np.flatnonzero(start_ms == pane)))
+        if len(runs(start_ms)) > 1:
+            order = np.argsort(start_ms, kind="stable")
+            rows, start_ms = rows.take(order), start_ms[order]
+        for pane, stretch in runs(start_ms):
+            self._add(pane, rows.take(stretch))
 
     def _add(self, start_ms: int, rows: PaneRows) -> None:
         pane = self._open.get(start_ms)
@@ -325,20 +329,23 @@ class _Groups:
 
     def combine(self, rows: _Closed, pane_ms: int, aggregates: Sequence[Aggregate]) -> list[tuple[int, Partials]]:
         """The rows by group instead of by series, split by window shard."""
-        groups = len(self._keys)
-        unique, into = np.unique(rows.start_ms // pane_ms * groups + self._group_of[rows.slot], return_inverse=True)
+        # By window shard first, so that each shard's part is a stretch of the result.
+        panes, groups = rows.start_ms // pane_ms, len(self._keys)
+        first, group = panes.min(), self._group_of[rows.slot]
+        span = panes.max() - first + 1
+        unique, into = np.unique((self._shard_of[group] * span + panes - first) * groups + group, return_inverse=True)
         moments, sketch = Moments(len(unique)), Sketch()
         moments.merge(into, rows.moments)
         sketch.merge(into, rows.sketch)
         extra = [aggregate.initialize(len(unique)) for aggregate in aggregates]
         for state, theirs, aggregate in zip(extra, rows.extra, aggregates, strict=True):
             aggregate.merge(state, into, theirs)
-        start_ms, code = unique // groups * pane_ms, unique % groups
-        shards = self._shard_of[code]
+        start_ms, code = (unique // groups % span + first) * pane_ms, unique % groups
+        keys = [self._keys[c] for c in code.tolist()]
+        ends = np.searchsorted(self._shard_of[code], np.arange(self._window_shards), side="right").tolist()
         parts = []
-        for shard in np.unique(shards).tolist():
-            mine = np.flatnonzero(shards == shard)
-            keys = [self._keys[c] for c in code[mine].tolist()]
-            selected = (moments.select(mine), sketch.select(mine), tuple(state[mine] for state in extra))
-            parts.append((shard, Partials(self._by, start_ms[mine], keys, *selected)))
+        for shard, (begin, end) in enumerate(pairwise([0, *ends])):
+            if begin < end:
+                part = moments.part(begin, end), sketch.part(begin, end), tuple(state[begin:end] for state in extra)
+                parts.append((shard, Partials(self._by, start_ms[begin:end], keys[begin:end], *part)))
         return parts

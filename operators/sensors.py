@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from models.slots import runs
 from operators.batches import NO_SEQ, ColumnData, Flags, Ints, Labels, ReadingBatch, Rows, Series
 from operators.cadence import Cadence, Gaps
 from operators.clock import NEVER, ShardBatch, crosses
@@ -232,8 +233,8 @@ class SensorShard:
 
     def _count(self, readings: ReadingBatch, checked: Checked) -> None:
         bucket = readings.offset // LEDGER_BUCKET * LEDGER_BUCKET
-        for one in np.unique(bucket).tolist():
-            count = np.bincount(checked.status[bucket == one], minlength=DUPLICATE + 1).tolist()
+        for one, rows in runs(bucket):
+            count = np.bincount(checked.status[rows], minlength=DUPLICATE + 1).tolist()
             self._ledger.add(
                 one,
                 on_time=count[OK] + count[OUT_OF_ORDER] + count[CONFLICT],

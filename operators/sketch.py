@@ -5,6 +5,7 @@ is within (g - 1) / (g + 1) of every value in it. Here g = 2^(1/35), which gives
 be found from the bits of the double in integer arithmetic: fast, and the same on every machine.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,7 @@ class Sketch:
         into, numbers = slot_column(slots, _MAX_SLOTS), column(values, np.float64)
         if len(into) != len(numbers):
             raise ValueError(f"{len(into)} slots for {len(numbers)} values")
-        self._make_table()
+        self._make_table(len(into))
         done = 0
         while done < len(into):
             done, self._used = _add(self._keys, self._counts, self._used, into, numbers, done)
@@ -92,9 +93,13 @@ class Sketch:
         theirs = keys >> _SLOT_SHIFT
         if len(theirs) and theirs[-1] >= len(into):
             raise ValueError(f"{len(into)} slots, but the other sketch has a group {theirs[-1]}")
-        self._make_table()
-        self._insert((into[theirs] << _SLOT_SHIFT) | (keys & _BUCKET_MASK), counts)
-        self._pairs = None
+        mapped = (into[theirs] << _SLOT_SHIFT) | (keys & _BUCKET_MASK)
+        if len(self._keys):
+            self._insert(mapped, counts)
+            self._pairs = None
+        else:  # sorting costs less than making a table
+            ours = self.state()
+            self._pairs = _summed(np.concatenate([ours[0], mapped]), np.concatenate([ours[1], counts]))
 
     def select(self, slots: npt.ArrayLike) -> "Sketch":
         """A copy of some groups: group slots[i] becomes group i. Raises IndexError for a negative slot."""
@@ -105,6 +110,20 @@ class Sketch:
         group = np.repeat(np.arange(len(wanted)), length)
         rows = np.arange(len(group)) + np.repeat(begin - np.cumsum(length) + length, length)
         return Sketch.from_state(((group << _SLOT_SHIFT) | (keys[rows] & _BUCKET_MASK), counts[rows]))
+
+    def part(self, begin: int, end: int) -> "Sketch":
+        """A copy of the groups begin .. end - 1, numbered from 0."""
+        keys, counts = self.state()
+        first, last = np.searchsorted(keys, np.array([begin, end]) << _SLOT_SHIFT)
+        return Sketch.from_state((keys[first:last] - (begin << _SLOT_SHIFT), counts[first:last]))
+
+    @classmethod
+    def concatenated(cls, parts: Sequence["Sketch"], groups: Sequence[int]) -> "Sketch":
+        """The groups of all parts, one part after the other; groups: how many each part has."""
+        states = [part.state() for part in parts]
+        begins = np.cumsum([0, *groups[:-1]])
+        keys = [state[0] + (begin << _SLOT_SHIFT) for state, begin in zip(states, begins, strict=True)]
+        return cls.from_state((np.concatenate(keys), np.concatenate([state[1] for state in states])))
 
     def quantile(self, groups: int, q: float) -> Floats:
         """(groups,) the value of rank floor(q * (count - 1)), q in 0 .. 1, within 1 %; NaN for an empty group."""
@@ -129,10 +148,10 @@ class Sketch:
         sketch._pairs = state
         return sketch
 
-    def _make_table(self) -> None:
+    def _make_table(self, more: int) -> None:
         if not len(self._keys):
             keys, counts = self.state()
-            self._widen(1 << max(6, (2 * len(keys)).bit_length()))
+            self._widen(1 << max(6, (2 * len(keys) + more).bit_length()))
             self._insert(column(keys, np.int64), column(counts, np.int64))
 
     def _insert(self, keys: Ints, counts: Ints) -> None:
@@ -147,6 +166,16 @@ class Sketch:
         keys, counts = self._keys[occupied], self._counts[occupied]
         self._keys, self._counts = np.full(capacity, _EMPTY, np.int64), np.zeros(capacity, np.int64)
         _, self._used = _insert(self._keys, self._counts, 0, keys, counts, 0)
+
+
+def _summed(keys: Ints, counts: Ints) -> tuple[Ints, Ints]:
+    """Keys in ascending order, those that repeat with the sum of their counts."""
+    if np.all(keys[1:] > keys[:-1]):
+        return keys, counts
+    order = np.argsort(keys)
+    keys = keys[order]
+    first = np.flatnonzero(np.diff(keys, prepend=-1))
+    return keys[first], np.add.reduceat(counts[order], first)
 
 
 @compiled
