@@ -138,7 +138,7 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
         if self._suspicious:
             self._verify()
         if self._resting:
-            return self._ask_again()
+            self._ask_again()
         room = min(BATCH_MESSAGES, self._reader.max_epoch_rows - self._epoch_rows)
         polled = self._consumer.consume(room, 0) if room > 0 else []
         if self._refusal is not None:
@@ -146,7 +146,7 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
         if len(polled) >= _PLENTY:
             self._awake = None
         messages = self._sift(polled)
-        if self._hasty and self._caught_up:
+        if self._hasty and self._caught_up and not self._resting:
             self._rest()
         return [self._feed(messages)] if messages else self._silence()
 
@@ -187,7 +187,7 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
         self._consumer.pause([TopicPartition(self._topic, self._partition)])
         self._resting = True
 
-    def _ask_again(self) -> list[IntakeBatch]:
+    def _ask_again(self) -> None:
         """Rest on until there is something new."""
         place = TopicPartition(self._topic, self._partition)
         try:
@@ -201,7 +201,6 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
         except KafkaException as error:
             self._unanswered(error.args[0], timeout_s=_VERIFY_TIMEOUT_S)
             self._placed = False  # with the next answer the partition is taken up again, not resting
-        return self._silence()
 
     def _place(self) -> bool:
         """Stand at the position to read on from; False while Kafka does not answer."""
