@@ -18,7 +18,6 @@ from infra.kafka.producer import Producer
 from infra.simulate.runner import history, live, wall_clock_ms
 from infra.simulate.simulation import Simulation
 
-HISTORY_MS = 3_600_000
 _EPOCH = "2s"
 _POLL_S = 1.0
 
@@ -67,6 +66,7 @@ class Demo:
                 env={
                     "STREAMGAUGE_DATA_DIR": settings.data_dir,
                     "STREAMGAUGE_KAFKA__BOOTSTRAP": settings.kafka.bootstrap,
+                    "STREAMGAUGE_CLICKHOUSE__HOST": settings.clickhouse.host,
                     "STREAMGAUGE_CLICKHOUSE__PORT": str(settings.clickhouse.port),
                     "STREAMGAUGE_WORKER__EPOCH": _EPOCH,
                     "STREAMGAUGE_WORKER__RECOVERY_DIR": str(data_dir / "recovery"),
@@ -75,11 +75,11 @@ class Demo:
             )
         )
 
-    def send_history(self, on_progress: Callable[[float], None]) -> None:
-        """The last hour, or what is missing of it since an earlier demo, at full speed; on_progress: share done."""
+    def send_history(self, past_ms: int, on_progress: Callable[[float], None]) -> None:
+        """So much past, or what is missing of it since an earlier demo, at full speed; on_progress: share done."""
         self._now_ms = wall_clock_ms()
         newest_ms = self._story.newest_ms()
-        begin_ms = max(self._now_ms - HISTORY_MS, 0 if newest_ms is None else min(newest_ms + 1, self._now_ms))
+        begin_ms = max(self._now_ms - past_ms, 0 if newest_ms is None else min(newest_ms + 1, self._now_ms))
         span_ms = max(1, self._now_ms - begin_ms)
         began_s = time.monotonic()
         self.course.history_messages = history(

@@ -22,6 +22,7 @@ _ENDPOINTS = "endpoints.json"
 def local_services(settings: Settings, supervisor: Supervisor) -> Iterator[Settings]:
     """The embedded broker and ClickHouse with their data under `data_dir`; yields the settings pointed at them.
 
+    Whatever the settings say: simulated readings must not reach a broker of one's own.
     Written into `data_dir` is where they are, so that other commands find them. The embedded extra is imported here
     only: a worker runs without it. Raises ChildFailed, or StartCancelled.
     """
@@ -35,6 +36,9 @@ def local_services(settings: Settings, supervisor: Supervisor) -> Iterator[Setti
     told = {"pid": os.getpid(), "bootstrap": broker.bootstrap, "clickhouse_port": clickhouse.port}
     file.write_text(json.dumps(told))
     try:
+        kafka = msgspec.structs.replace(settings.kafka, bootstrap=Kafka().bootstrap)
+        place = msgspec.structs.replace(settings.clickhouse, host=ClickHouse().host, port=ClickHouse().port)
+        settings = msgspec.structs.replace(settings, kafka=kafka, clickhouse=place)
         yield _pointed(settings, broker.bootstrap, clickhouse.port)
     finally:
         file.unlink(missing_ok=True)

@@ -26,8 +26,8 @@ class Layout:
 
     @classmethod
     def of(cls, flow: str, settings: Settings) -> "Layout":
-        """What this configuration needs."""
-        return cls(flow, 1, settings.event_time.shards_per_partition, WINDOW_SHARDS)
+        """What this configuration needs. flow: a name, or the path of a file, wherever it is seen from."""
+        return cls(Path(flow).stem, 1, settings.event_time.shards_per_partition, WINDOW_SHARDS)
 
 
 def open_store(directory: Path, layout: Layout) -> RecoveryConfig:

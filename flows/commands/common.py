@@ -9,9 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+from rich.console import Console
+
 if TYPE_CHECKING:
     from flows.settings import Settings
     from infra.clickhouse.client import Address
+
+_WIDE = 1_000
 
 
 class Invocation:
@@ -43,6 +48,22 @@ class Invocation:
         address = clickhouse_address(self.settings)
         with kept_clickhouse(self.settings, address) as kept:
             yield kept
+
+
+def duration_ms(text: str, option: str) -> int:
+    """Milliseconds of "10m" and the like, given as a command-line option. Raises BadParameter."""
+    from flows.settings import Duration
+
+    try:
+        return Duration.parse(text).ms
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def wide_console() -> Console:
+    """For tables: what reads a pipe or a file gets every column whole."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_WIDE)
 
 
 def is_peoples_error(error: BaseException) -> bool:

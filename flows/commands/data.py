@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from flows.commands.common import Invocation
+from flows.commands.common import Invocation, duration_ms, wide_console
 from flows.production import connection
-from flows.settings import Duration, Settings
+from flows.settings import Settings
 from infra.kafka.admin import partition_counts
 from infra.kafka.producer import Producer
 from infra.signals import stop_on_signals
@@ -45,10 +45,7 @@ def simulate(
     given = {"rate": rate, "sensors": sensors, "seed": seed}
     config = msgspec.structs.replace(settings.simulate, **{k: v for k, v in given.items() if v is not None})
     config.check()
-    try:
-        past_ms = Duration.parse(past).ms
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--history") from None
+    past_ms = duration_ms(past, "--history")
     stop = stop_on_signals()
     simulation, topic, now_ms = Simulation(config), _topic(settings), wall_clock_ms()
     with Producer(connection(settings)) as producer, _spinner(_reached) as told:
@@ -150,7 +147,7 @@ def _say_files(files: list[FileSummary]) -> None:
         ]
         counts = (f"{count:,}" for count in (file.rows, file.readings, file.empty, file.refused))
         table.add_row(file.path.name, *counts, *span)
-    console = Console(highlight=False)
+    console = wide_console()
     console.print(table)
     for file in files:
         for problem in file.problems:

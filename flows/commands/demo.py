@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from flows.commands.common import Invocation
+from flows.commands.common import Invocation, duration_ms
 from flows.demo import Course, Demo
 from flows.local import local_services
 from flows.production import prepare
@@ -25,6 +25,7 @@ _LINE_EVERY_S = 5.0
 def demo(
     context: typer.Context,
     seconds: Annotated[float | None, typer.Option(min=1, help="Live for so long; without it until Ctrl-C.")] = None,
+    past: Annotated[str, typer.Option("--history", help='Past to begin with, at full speed: "1h", "10m".')] = "1h",
     rate: Annotated[float | None, typer.Option(help="Readings a second of all sensors.", show_default="100")] = None,
     sensors: Annotated[int | None, typer.Option(min=1, help="How many sensors.", show_default="35")] = None,
     seed: Annotated[int | None, typer.Option(help="Other readings and faults.", show_default="1")] = None,
@@ -41,6 +42,7 @@ def demo(
     `streamgauge demo --seconds 60 --rate 1000 --sensors 200`
     """
     invocation: Invocation = context.obj
+    past_ms = duration_ms(past, "--history")
     given = _simulating(invocation.given, rate=rate, sensors=sensors, seed=seed)
     console = Console(highlight=False)
     summary = None
@@ -50,7 +52,7 @@ def demo(
         with closing(Demo(settings, supervisor)) as the_demo:
             the_demo.start_worker(invocation.config)
             with _progress(console) as progress:
-                _history(the_demo, progress)
+                _history(the_demo, past_ms, progress)
             if not supervisor.stop.is_set():
                 _live(console, the_demo, seconds)
             with console.status("letting the flow finish"):
@@ -105,9 +107,9 @@ def _progress(console: Console) -> Progress:
     return Progress(*columns, console=console)
 
 
-def _history(the_demo: Demo, progress: Progress) -> None:
+def _history(the_demo: Demo, past_ms: int, progress: Progress) -> None:
     sending = progress.add_task("history: sending", total=1.0, told="")
-    the_demo.send_history(lambda share: progress.update(sending, completed=share))
+    the_demo.send_history(past_ms, lambda share: progress.update(sending, completed=share))
     total = the_demo.course.history_messages
     progress.update(sending, completed=1.0, told=f"{total:,} readings")
     reading = progress.add_task("history: processing", total=max(1, total), told="")

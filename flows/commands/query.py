@@ -9,10 +9,9 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from flows.commands.common import Invocation
+from flows.commands.common import Invocation, wide_console
 from infra.clickhouse.client import connect
 from infra.clickhouse.query import Result
 from infra.clickhouse.query import query as run_query
@@ -65,7 +64,7 @@ def _print(result: Result, output: Format) -> None:
         table = Table(*result.columns, header_style="bold")
         for row in result.rows:
             table.add_row(*(_shown(value) for value in row))
-        Console().print(table)
+        wide_console().print(table)
 
 
 def _plain(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """`streamgauge run`: a flow on real Kafka and ClickHouse."""
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ from flows.worker import work
 from infra.clickhouse.client import ClickHouseError
 from infra.kafka.client import TopicMissing, Unreachable
 from infra.signals import stop_on_signals
+
+logger = logging.getLogger(__name__)
 
 
 def run(
@@ -62,8 +65,11 @@ def run(
             return
         raise
     flow = build(settings, ports)
+    logger.info("flow %s runs over %s", name, ", ".join(ports.partitions))
     work(flow, epoch=settings.worker.epoch, recovery=recovery, process_id=process_id, addresses=tuple(address or ()))
     failures.raise_first()
+    stats = sink.stats
+    logger.info("flow %s has ended well: %s rows stored in %s inserts", name, f"{stats.rows:,}", f"{stats.inserts:,}")
 
 
 def _argv(number: int, addresses: Sequence[str]) -> list[str]:
