@@ -76,7 +76,7 @@ def registry(settings: Settings, known: dict[str, SensorInfo]) -> Registry:
 
 
 def production_ports(
-    settings: Settings, stop: Event, failures: Failures, *, stop_at_end: bool, close_at_end: bool
+    settings: Settings, sink: ClickHouseSink, stop: Event, failures: Failures, *, stop_at_end: bool, close_at_end: bool
 ) -> Ports:
     """Wait for Kafka and ClickHouse, check the schema, load the registry.
 
@@ -112,4 +112,4 @@ def production_ports(
     def source(make: MakeIntake) -> GracefulSource:
         return GracefulSource(kafka_source, telling_restarts(make, address, start=kafka.start), failures)
 
-    return Ports(names, source, ClickHouseSink(address), registry(settings, known), close_at_end)
+    return Ports(names, source, sink, registry(settings, known), close_at_end)

@@ -14,10 +14,11 @@ from flows.cluster import run_cluster
 from flows.commands.common import Invocation
 from flows.find import find
 from flows.graceful import Failures
-from flows.production import production_ports
+from flows.production import clickhouse_address, production_ports
 from flows.recovery import STORE_PARTITIONS, Layout, open_store
 from flows.worker import work
 from infra.clickhouse.client import ClickHouseError
+from infra.clickhouse.sink import ClickHouseSink
 from infra.kafka.client import TopicMissing, Unreachable
 from infra.signals import stop_on_signals
 
@@ -58,8 +59,9 @@ def run(
         sys.exit(run_cluster(_argv, processes, stop))
     # In a cluster the process that started it tells all of them, also this one.
     failures = Failures(stop.set if process_id is None else lambda: os.kill(os.getppid(), SIGTERM))
+    sink = ClickHouseSink(clickhouse_address(settings))
     try:
-        ports = production_ports(settings, stop, failures, stop_at_end=until_end, close_at_end=close)
+        ports = production_ports(settings, sink, stop, failures, stop_at_end=until_end, close_at_end=close)
     except (ClickHouseError, Unreachable, TopicMissing):
         if stop.is_set():  # told to stop while waiting for one of them
             return

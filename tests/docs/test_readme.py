@@ -110,7 +110,7 @@ def _run(arguments: list[str], folder: Path) -> str:
         [*PROGRAM, *arguments], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=False
     )
     assert run.returncode == 0, f"streamgauge {shlex.join(arguments)}:\n{run.stdout}\n{run.stderr}"
-    return run.stdout
+    return run.stdout + run.stderr
 
 
 def _start(arguments: list[str], folder: Path) -> subprocess.Popen[bytes]:
