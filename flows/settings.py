@@ -146,7 +146,7 @@ class Detector(_Section, frozen=True):
 
     name: Name
     kind: str
-    threshold: float
+    threshold: Annotated[float, msgspec.Meta(gt=0)]
     role: Literal["rule", "model"] = "model"
     params: dict[str, Any] = {}
 
