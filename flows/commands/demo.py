@@ -181,7 +181,11 @@ def _say_summary(console: Console, summary: Summary, course: Course) -> None:
     if not summary.differences:
         console.print("  [green]the sums agree: every reading is accounted for[/]")
     console.print("Ask what was stored, for example:")
-    console.print('  streamgauge query "SELECT * FROM windows_final ORDER BY start DESC LIMIT 5"', style="cyan")
     console.print(
-        '  streamgauge query "SELECT detector, countIf(flagged) FROM predictions GROUP BY detector"', style="cyan"
+        '  streamgauge query "SELECT * FROM windows_final ORDER BY start DESC LIMIT 5"', style="cyan", soft_wrap=True
+    )
+    console.print(
+        '  streamgauge query "SELECT detector, countIf(flagged) FROM predictions GROUP BY detector"',
+        style="cyan",
+        soft_wrap=True,
     )

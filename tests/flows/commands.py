@@ -33,3 +33,9 @@ def started(*arguments: str, env: Mapping[str, str], log: Path) -> ChildProcess:
     process = ChildProcess("streamgauge", [*ARGV, *arguments], log=log, env=env, stop_timeout_s=60)
     process.start()
     return process
+
+
+def processes_in(directory: Path) -> list[str]:
+    """Running processes with the directory among their arguments or in their environment."""
+    listing = subprocess.run(["ps", "axeww", "-o", "pid=,stat=,args="], capture_output=True, text=True, check=True)
+    return [line for line in listing.stdout.splitlines() if str(directory) in line and line.split()[1][0] != "Z"]
