@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
+from flows.worker import collect_seldom
 from operators.records import Reading
 from tests.bench.load import PARTITIONS
 from tests.bench.measure import Input, Outcome
@@ -15,6 +16,7 @@ _BATCH = 10_000
 
 def run(given: Input) -> Outcome:
     """Read and decode the topic."""
+    collect_seldom()  # as the worker does
     decode: Callable[[Any], Reading] = msgspec.json.Decoder(Reading).decode
     consumer = Consumer(
         {
