@@ -3,14 +3,16 @@
 import argparse
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 
 from infra.embedded.broker import Broker
 from infra.kafka.client import Connection
+from infra.kafka.producer import Producer
 from tests.bench import report
-from tests.bench.load import Load
+from tests.bench.load import Load, new_topics
 from tests.bench.measure import Input, Measured, measure_apart
 
 _WARM = 20_000
@@ -20,26 +22,52 @@ _SHARE = {"fold_window": 10}
 
 def run(load: Load, *, repeat: int, console: Console) -> bool:
     """Measure and print; False when the engine's windows do not hold what was produced."""
-    amounts = {job: max(1, load.messages // _SHARE.get(job, 1)) for job in report.TITLES}
+    amounts = {job: max(1, load.messages // _SHARE.get(job, 1)) for job in report.TITLES if job != "keeping_up"}
     topics = {"warm": min(_WARM, load.messages), **{f"of-{amount}": amount for amount in amounts.values()}}
     with tempfile.TemporaryDirectory(prefix="streamgauge-bench-") as name, Broker(Path(name) / "broker") as broker:
+        connection = Connection(bootstrap=broker.bootstrap)
         console.print(f"producing {load.messages:,} messages")
-        load.produce(Connection(bootstrap=broker.bootstrap), topics)
+        load.produce(connection, topics)
 
-        def given(topic: str) -> Input:
-            return Input(broker.bootstrap, topic, topics[topic], tempfile.mkdtemp(dir=name))
+        def given(topic: str, messages: int) -> Input:
+            return Input(broker.bootstrap, topic, messages, tempfile.mkdtemp(dir=name))
 
         # Interleaved, so that a noisy minute hits all alike.
-        runs: dict[str, list[Measured]] = {job: [] for job in amounts}
+        runs: dict[str, list[Measured]] = {job: [] for job in report.TITLES}
         for number in range(repeat):
             for job, amount in amounts.items():
                 console.print(f"run {number + 1} of {repeat}: {report.TITLES[job]}")
-                runs[job].append(measure_apart(job, given("warm"), given(f"of-{amount}")))
+                warm = given("warm", topics["warm"])
+                runs[job].append(measure_apart(job, warm, given(f"of-{amount}", amount)))
+        console.print(report.TITLES["keeping_up"])
+        runs["keeping_up"] = [_keeping_up(load, connection, given)]
     report.show(load, runs, console)
-    wrong = [one for one in runs["engine"] if (one.readings, one.counted_share) != (amounts["engine"], 1.0)]
+    wrong = [one for job in ("engine", "keeping_up") for one in runs[job] if not _right(one, load.messages)]
     for one in wrong:
         console.print(f"[red]wrong: {one}[/]")
     return not wrong
+
+
+def _right(measured: Measured, messages: int) -> bool:
+    return (measured.readings, measured.counted_share) == (messages, 1.0)
+
+
+def _keeping_up(load: Load, connection: Connection, given: Callable[[str, int], Input]) -> Measured:
+    """The memory of a worker that keeps up: messages are sent as it reads them."""
+    new_topics(connection, "fed")
+    with Producer(connection) as producer:
+        steps, sent = load.steps(), 0
+
+        def feed(read: int) -> None:
+            nonlocal sent
+            while sent < min(read + report.UNREAD, load.messages):
+                step = next(steps)
+                producer.produce_many("fed", step)
+                sent += len(step)
+            producer.flush()
+
+        feed(0)
+        return measure_apart("keeping_up", None, given("fed", load.messages), on_read=feed)
 
 
 def main(arguments: list[str] | None = None) -> None:

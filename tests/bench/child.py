@@ -13,7 +13,7 @@ from tests.bench.measure import Input, measure
 def main() -> None:
     """Run the job of one module; only that module is imported, so that its memory is its own."""
     told = json.loads(sys.argv[1])
-    warm, given = (msgspec.convert(told[name], Input) for name in ("warm", "given"))
+    warm, given = (msgspec.convert(told[name], Input | None) for name in ("warm", "given"))
     print(json.dumps(asdict(measure(import_module(f"tests.bench.{told['job']}").run, warm, given))))
 
 

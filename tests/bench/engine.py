@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import msgspec
@@ -23,7 +24,7 @@ from tests.bench.sink import CallingSink, new_store
 SETTINGS = msgspec.structs.replace(Settings(), detectors=())
 
 
-class _Counts:
+class Counts:
     """Rows of every table, and the readings that windows counted; the rows themselves are dropped."""
 
     def __init__(self) -> None:
@@ -36,20 +37,26 @@ class _Counts:
             columns: dict[str, Any] = rows.columns
             self.counted[columns["window"]] += int(columns["count"].sum())
 
+    @property
+    def outcome(self) -> Outcome:
+        """What was counted."""
+        return Outcome(self.rows["readings"], shares(self.counted))
+
 
 def run(given: Input) -> Outcome:
     """Read the topic to its end, all windows closed; rows are counted and dropped."""
-    counts = _Counts()
+    counts = Counts()
     run_with(given, counts)
-    return Outcome(counts.rows["readings"], shares(counts.counted))
+    return counts.outcome
 
 
-def run_with(given: Input, take: Callable[[Rows], None]) -> None:
-    """The same with a sink of one's own."""
+def run_with(given: Input, take: Callable[[Rows], None], *, stop: Event | None = None) -> None:
+    """The same with a sink of one's own. stop: when given, reads on until it is set."""
     names = tuple(f"{given.topic}/{number}" for number in range(PARTITIONS))
+    connection = Connection(bootstrap=given.bootstrap)
 
     def source(make: MakeIntake) -> KafkaSource:
-        return KafkaSource(Connection(bootstrap=given.bootstrap), names, make, group="bench", stop_at_end=True)
+        return KafkaSource(connection, names, make, group="bench", stop_at_end=stop is None, stop=stop)
 
     ports = Ports(names, source, CallingSink(take), registry(SETTINGS, {}), close_at_end=True)
     work(sensors.build(SETTINGS, ports), epoch=SETTINGS.worker.epoch, recovery=new_store(Path(given.store)))

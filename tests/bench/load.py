@@ -17,6 +17,12 @@ START_MS = 1_800_000_000_000
 _STEP_ROWS = 20_000
 
 
+def new_topics(connection: Connection, *topics: str) -> None:
+    """Create topics that keep messages of any time stamp."""
+    for topic in topics:
+        create_topic(connection, topic, partitions=PARTITIONS, config={"retention.ms": "-1"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
     """A stream of so many messages from so many sensors."""
@@ -26,16 +32,16 @@ class Load:
 
     def produce(self, connection: Connection, topics: dict[str, int]) -> None:
         """Fill new topics, each with the first so many messages of the stream."""
-        for topic in topics:
-            create_topic(connection, topic, partitions=PARTITIONS, config={"retention.ms": "-1"})
+        new_topics(connection, *topics)
         with Producer(connection) as producer:
             done = 0
-            for step in self._steps():
+            for step in self.steps():
                 for topic, wanted in topics.items():
                     producer.produce_many(topic, step[: max(0, wanted - done)])
                 done += len(step)
 
-    def _steps(self) -> Iterator[list[Message]]:
+    def steps(self) -> Iterator[list[Message]]:
+        """The stream in pieces."""
         simulation = Simulation(SimulationConfig(sensors=self.sensors, rate=self.sensors / INTERVAL_S))
         encoders = [Encoder(series) for series in simulation.series]
         step_ms = simulation.rows_to_ms(_STEP_ROWS)

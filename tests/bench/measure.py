@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Timer
+from typing import Any
 
-_TIMEOUT_S = 900
+_TIMEOUT_S = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +56,48 @@ class Measured:
         return min(self.counted.values(), default=0.0) / self.readings
 
 
-def measure(job: Job, warm: Input, given: Input) -> Measured:
-    """Run a job in this process: first over a few messages, so that everything is imported and compiled."""
-    job(warm)
+def measure(job: Job, warm: Input | None, given: Input) -> Measured:
+    """Run a job in this process; first over the few messages of `warm`, so that everything is imported and compiled."""
+    if warm is not None:
+        job(warm)
     cpu_s, start_s = _cpu_s(), time.perf_counter()
     outcome = job(given)
     wall_s = time.perf_counter() - start_s
     return Measured(outcome.readings, outcome.counted, wall_s, _cpu_s() - cpu_s, _peak_bytes())
 
 
-def measure_apart(job: str, warm: Input, given: Input) -> Measured:
-    """The same in a new process; job: name of a module of this package. Raises CalledProcessError, TimeoutExpired."""
-    told = json.dumps({"job": job, "warm": asdict(warm), "given": asdict(given)})
+def measure_apart(
+    job: str, warm: Input | None, given: Input, *, on_read: Callable[[int], None] = lambda readings: None
+) -> Measured:
+    """The same in a new process; job: name of a module of this package.
+
+    on_read: told how many messages the job says it has read, if it does.
+    Raises CalledProcessError, also after ten minutes.
+    """
+    told = json.dumps({"job": job, "warm": warm and asdict(warm), "given": asdict(given)})
     command = [sys.executable, "-m", "tests.bench.child", told]
-    child = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=_TIMEOUT_S)
-    return Measured(**json.loads(child.stdout))
+    answer: dict[str, Any] = {}
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+        limit = Timer(_TIMEOUT_S, child.kill)
+        limit.start()
+        try:
+            assert child.stdout is not None
+            for line in child.stdout:
+                answer = json.loads(line)
+                if "read" in answer:
+                    on_read(answer["read"])
+            child.wait()
+        finally:
+            limit.cancel()
+            child.kill()
+    if child.returncode:
+        raise subprocess.CalledProcessError(child.returncode, command)
+    return Measured(**answer)
+
+
+def tell_read(readings: int) -> None:
+    """For a job: how many messages it has read."""
+    print(json.dumps({"read": readings}), flush=True)
 
 
 def middle(runs: list[Measured]) -> Measured:

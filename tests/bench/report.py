@@ -13,27 +13,32 @@ from tests.bench.load import INTERVAL_S, PARTITIONS, Load
 from tests.bench.measure import Measured, middle
 
 TITLES = {
-    "floor": "consume + decode, nothing else (the floor)",
-    "engine": "streamgauge: Kafka to closed windows",
-    "fold_window": "the same windows with Bytewax's fold_window",
+    "floor": "floor: consume + decode",
+    "engine": "streamgauge",
+    "keeping_up": "streamgauge, keeping up",
+    "fold_window": "fold_window of Bytewax",
 }
 """Every job, by the name of its module, in the order of the table."""
+
+UNREAD = 200_000
+"""So many messages at most wait for a worker that keeps up: librdkafka fetches 50,000 a partition ahead."""
 
 _RATE, _OF_FLOOR, _FOLDS, _PEAK_MB = 200_000, 0.6, 8.0, 400
 
 
 def show(load: Load, runs: dict[str, list[Measured]], console: Console) -> None:
     """Print it all."""
-    table = Table(title="One worker process, from the embedded broker")
+    table = Table(title="One worker process, Kafka to closed windows")
     table.add_column("")
-    for title in ("readings/s", "of all runs", "CPU µs/reading", "peak MB", "readings", "counted in windows"):
+    for title in ("readings/s", "slowest - fastest", "CPU µs each", "peak MB", "readings", "in windows"):
         table.add_column(title, justify="right")
     for job, title in TITLES.items():
         rates, one = sorted(run.rate for run in runs[job]), middle(runs[job])
+        timed = job != "keeping_up"
         table.add_row(
             title,
-            f"{one.rate:,.0f}",
-            f"{rates[0]:,.0f} - {rates[-1]:,.0f}",
+            f"{one.rate:,.0f}" if timed else "",
+            f"{rates[0]:,.0f} - {rates[-1]:,.0f}" if timed else "",
             f"{one.cpu_s / one.readings * 1e6:.2f}",
             f"{_peak_mb(runs[job]):,.0f}",
             f"{one.readings:,}",
@@ -47,12 +52,12 @@ def show(load: Load, runs: dict[str, list[Measured]], console: Console) -> None:
 def _show_targets(runs: dict[str, list[Measured]], console: Console) -> None:
     rate = {job: middle(runs[job]).rate for job in TITLES}
     of_floor, folds = rate["engine"] / rate["floor"], rate["engine"] / rate["fold_window"]
-    peak_mb = _peak_mb(runs["engine"])
+    peak_mb = _peak_mb(runs["keeping_up"])
     for reached, told in (
         (rate["engine"] >= _RATE, f"{rate['engine']:,.0f} readings/s, at least {_RATE:,} wanted"),
         (of_floor >= _OF_FLOOR, f"{of_floor:.0%} of the floor, at least {_OF_FLOOR:.0%} wanted"),
         (folds >= _FOLDS, f"{folds:.1f} x fold_window, at least {_FOLDS:g} x wanted"),
-        (peak_mb < _PEAK_MB, f"{peak_mb:,.0f} MB at most, less than {_PEAK_MB} MB wanted"),
+        (peak_mb < _PEAK_MB, f"{peak_mb:,.0f} MB at most while keeping up, less than {_PEAK_MB} MB wanted"),
     ):
         console.print(f"[green]reached[/]  {told}" if reached else f"[yellow]missed[/]   {told}")
 
@@ -64,19 +69,19 @@ def _peak_mb(runs: list[Measured]) -> float:
 def _show_conditions(load: Load, repeat: int, console: Console) -> None:
     windows = ", ".join(f"{w.name} ({', '.join(w.by)})" for w in SETTINGS.windows)
     packages = ", ".join(f"{name} {version(name)}" for name in ("bytewax", "confluent-kafka", "msgspec", "noida-db"))
-    console.print(
-        f"""
-{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores ({platform.machine()}), shared with the broker; \
-load average {os.getloadavg()[0]:.1f}
-Python {platform.python_version()}, {packages}
-{load.sensors:,} simulated sensors, a reading each {INTERVAL_S} s in order of event time; one JSON reading a message, \
-keyed by sensor, {PARTITIONS} partitions
-windows as by default: {windows}
-engine and fold_window: recovery store on, epoch {SETTINGS.worker.epoch}, detectors off, rows counted and dropped; \
-quality checks, verdict columns, ledger and quantiles are the engine's alone
-fold_window: count, mean, min, max, stddev; it gets a tenth of the messages
-median of {repeat} interleaved run(s), each in a process of its own, after a run over a few messages; \
-start and end of the flow are part of the time""",
-        highlight=False,
-        soft_wrap=True,
+    lines = (
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} {platform.machine()} cores, shared with the broker; "
+        f"load average {os.getloadavg()[0]:.1f}",
+        f"Python {platform.python_version()}, {packages}",
+        f"{load.sensors:,} simulated sensors, a reading each {INTERVAL_S} s, in order of event time; "
+        f"one JSON reading a message, keyed by sensor, {PARTITIONS} partitions",
+        f"windows as by default: {windows}",
+        f"streamgauge and fold_window: recovery store on, epoch {SETTINGS.worker.epoch}, no detectors, rows counted "
+        "and dropped; quality checks, verdicts, ledger and quantiles are streamgauge's alone",
+        "fold_window: count, mean, min, max, stddev; given a tenth of the messages, of which it drops some as late",
+        f"median of {repeat} interleaved run(s), each in a process of its own, after one over a few messages; "
+        "start and end of the flow are part of the time",
+        "memory: asked for a part, the embedded broker hands out all there is of a partition (0.4 kB a message); a "
+        f"worker that keeps up has at most {UNREAD:,} messages waiting, as many as it would fetch ahead from Kafka",
     )
+    console.print("", *lines, sep="\n", highlight=False, soft_wrap=True)

@@ -1,0 +1,28 @@
+"""streamgauge fed no faster than it reads, for its memory."""
+
+from threading import Event
+
+from operators.batches import Rows
+from tests.bench import engine
+from tests.bench.measure import Input, Outcome, tell_read
+
+_STEP = 20_000
+
+
+def run(given: Input) -> Outcome:
+    """Read so many messages, telling how many were read."""
+    counts, stop = engine.Counts(), Event()
+    told = 0
+
+    def take(rows: Rows) -> None:
+        nonlocal told
+        counts(rows)
+        readings = counts.rows["readings"]
+        if readings >= told + _STEP:
+            told = readings
+            tell_read(readings)
+        if readings >= given.messages:
+            stop.set()
+
+    engine.run_with(given, take, stop=stop)
+    return counts.outcome
