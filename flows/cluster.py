@@ -30,10 +30,10 @@ def run_cluster(argv: Callable[[int, Sequence[str]], list[str]], processes: int,
     addresses = free_addresses(processes)
     watchdog = Watchdog()
     children = [_spawn(watchdog, argv(number, addresses)) for number in range(processes)]
+    told = False
     try:
-        told = False
         while any(child.poll() is None for child in children):
-            if any(child.poll() not in (None, 0) for child in children):
+            if not told and any(child.poll() not in (None, 0) for child in children):
                 break
             if stop.is_set() and not told:
                 told = True
@@ -44,7 +44,14 @@ def run_cluster(argv: Callable[[int, Sequence[str]], list[str]], processes: int,
         _end(children)
         for child in children:
             watchdog.remove(child.pid)
-    return next((abs(child.returncode) for child in children if child.returncode), 0)
+    return _exit_code([child.returncode for child in children], told=told)
+
+
+def _exit_code(codes: Sequence[int], *, told: bool) -> int:
+    """The one of the process that said what was wrong, else of one that was ended from outside."""
+    # A process that was told while it started, or after it had drained, is ended by the signal itself.
+    bad = [code for code in codes if code and not (told and code == -SIGTERM)]
+    return abs(max(bad, default=0))
 
 
 def _spawn(watchdog: Watchdog, argv: list[str]) -> subprocess.Popen[bytes]:

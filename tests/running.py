@@ -63,6 +63,12 @@ class Site:
         file = self.home / "worker.log"
         return file.read_text() if file.exists() else ""
 
+    @property
+    def complaints(self) -> list[str]:
+        """Those lines that tell of trouble; that the processes of a cluster look for each other is none."""
+        harmless = (" INFO ", "error connecting to worker")
+        return [line for line in self.log.splitlines() if not any(text in line for text in harmless)]
+
     def worker(self, *arguments: str, flow: str = "sensors", **settings: str) -> ChildProcess:
         """`streamgauge run FLOW ...`, not started yet. settings: more of the environment, without its prefix."""
         self.home.mkdir(exist_ok=True)
@@ -102,13 +108,19 @@ class Site:
             reached = eventually(lambda: self._failed or int(ask(count)) >= rows, within_s=60) and not self._failed
         assert reached, f"{rows} rows of {table} did not come:\n{self.log}"
 
+    def progresses(self, rows: int, *, of: int) -> None:
+        """Until so many more readings can be seen than now; or all of them, when fewer are left."""
+        with self.asking() as ask:
+            now = int(ask("SELECT count() FROM readings_final"))
+        self.waits_for(min(now + rows, of))
+
     def says(self, text: str, times: int = 1) -> None:
         """Until a worker has said it so often."""
         assert eventually(lambda: self.log.count(text) >= times, within_s=60), f"{text!r} was not said:\n{self.log}"
 
     @property
     def _failed(self) -> bool:
-        return "Traceback" in self.log or "error " in self.log
+        return any(line.startswith(("Traceback", "error ")) for line in self.log.splitlines())
 
 
 def create_tables(site: Site) -> None:

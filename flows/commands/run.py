@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from signal import SIGTERM
+from signal import SIG_IGN, SIGTERM, signal
 from typing import Annotated
 
 import typer
@@ -69,6 +69,7 @@ def run(
     flow = build(settings, ports)
     logger.info("flow %s runs over %s", name, ", ".join(ports.partitions))
     work(flow, epoch=settings.worker.epoch, recovery=recovery, process_id=process_id, addresses=tuple(address or ()))
+    signal(SIGTERM, SIG_IGN)  # all is stored; told once more, Python's own end would be taken for a failure
     failures.raise_first()
     stats = sink.stats
     logger.info("flow %s has ended well: %s rows stored in %s inserts", name, f"{stats.rows:,}", f"{stats.inserts:,}")

@@ -9,12 +9,12 @@ import pytest
 
 from infra.embedded.broker import Broker
 from infra.embedded.clickhouse import EmbeddedClickHouse
-from tests.kafka import eventually, new_topic
+from tests.kafka import new_topic
 from tests.running import Site, assert_same_rows, create_tables, processes_of_cluster, produce, simulated
 
-MESSAGES = 6_000
-STEPS = (800, 2_400, 4_000)
-"""Stored readings at which something happens; all but the last lie in another epoch than the start."""
+MESSAGES = 4_000
+STEP = 500
+"""So many readings are stored between two disturbances."""
 
 SLOW = {"WORKER__MAX_EPOCH_ROWS": "250"}
 """At most so many readings a second from each of the four partitions."""
@@ -48,27 +48,16 @@ def undisturbed(make_site: MakeSite) -> Site:
     """A run from beginning to end."""
     site = make_site("undisturbed")
     site.run_to_end()
-    assert len(site.stored("readings")) > STEPS[-1]
     return site
 
 
 def test_kill_9_in_mid_stream_changes_no_row(make_site: MakeSite, undisturbed: Site) -> None:
-    site = make_site("killed")
-    for rows in STEPS:
+    site, total = make_site("killed"), len(undisturbed.stored("readings"))
+    for _ in range(2):
         with site.worker(**SLOW) as worker:
-            site.waits_for(rows)
+            site.progresses(STEP, of=total)
             worker.kill()
-    assert len(site.stored("readings")) < len(undisturbed.stored("readings")), "killed too late to show anything"
-    site.run_to_end()
-    assert_same_rows(site, undisturbed)
-
-
-def test_sigterm_drains_and_changes_no_row(make_site: MakeSite, undisturbed: Site) -> None:
-    site = make_site("drained")
-    for rows in STEPS:
-        with site.worker(**SLOW) as worker:
-            site.waits_for(rows)
-            assert worker.stop() == 0, site.log
+    assert len(site.stored("readings")) < total, "killed too late to show anything"
     site.run_to_end()
     assert_same_rows(site, undisturbed)
 
@@ -76,7 +65,7 @@ def test_sigterm_drains_and_changes_no_row(make_site: MakeSite, undisturbed: Sit
 def test_a_cluster_whose_process_is_killed_ends_and_goes_on(make_site: MakeSite, undisturbed: Site) -> None:
     site = make_site("cluster")
     with site.worker("--processes", "2", **SLOW) as cluster:
-        site.waits_for(STEPS[0])
+        site.waits_for(STEP)
         _, second = processes_of_cluster(cluster.pid)
         os.kill(second, SIGKILL)
         code = cluster.wait(20)
@@ -86,11 +75,15 @@ def test_a_cluster_whose_process_is_killed_ends_and_goes_on(make_site: MakeSite,
     assert_same_rows(site, undisturbed)
 
 
-def test_one_store_serves_one_two_and_again_one_process(make_site: MakeSite, undisturbed: Site) -> None:
-    site = make_site("rescaled")
-    for rows, processes in zip(STEPS, ("1", "2", "1"), strict=True):
-        with site.worker("--processes", processes, **SLOW) as worker:
-            site.waits_for(rows)
-            assert eventually(lambda: worker.stop() == 0), site.log
-    site.run_to_end("--processes", "2")
+def test_sigterm_drains_and_one_store_serves_one_two_and_again_one_process(
+    make_site: MakeSite, undisturbed: Site
+) -> None:
+    site, total, started = make_site("rescaled"), len(undisturbed.stored("readings")), 0
+    for processes in (1, 2, 1):
+        started += processes
+        with site.worker("--processes", str(processes), **SLOW) as worker:
+            site.says("runs over", times=started)
+            site.progresses(STEP, of=total)
+            assert worker.stop() == 0, site.log
+    site.run_to_end()
     assert_same_rows(site, undisturbed)
