@@ -60,6 +60,9 @@ def test_kill_9_in_mid_stream_changes_no_row(make_site: MakeSite, undisturbed: S
     assert len(site.stored("readings")) < total, "killed too late to show anything"
     site.run_to_end()
     assert_same_rows(site, undisturbed)
+    told = {row["detail"] for row in site.stored("events") if row["kind"] == "restart"}
+    assert "starts afresh at earliest" in told
+    assert any(detail.startswith("goes on at offset") for detail in told)
 
 
 def test_a_cluster_whose_process_is_killed_ends_and_goes_on(make_site: MakeSite, undisturbed: Site) -> None:
