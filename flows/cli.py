@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from importlib import import_module
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,12 +51,21 @@ for _name, (_, _line) in COMMANDS.items():
     app.command(_name, help=_line)(lambda: None)
 
 
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"streamgauge {metadata.version('streamgauge')}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     context: typer.Context,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="Configuration file.", show_default="./streamgauge.toml")
     ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", help="Say which release this is.", callback=_say_version, is_eager=True)
+    ] = False,
 ) -> None:
     """What holds for all commands."""
     context.obj = Invocation(config)

@@ -95,6 +95,15 @@ class Demo:
 
     def catch_up(self, on_progress: Callable[[int], None]) -> None:
         """Wait until the flow has read everything; on_progress: messages still to be read."""
+        self._wait_until_read(on_progress)
+        self.course.history_s = time.monotonic() - self._history_began_s
+        # What the sensors have said meanwhile is history too; live is what comes from now on.
+        begin_ms, self._now_ms = self._now_ms, wall_clock_ms()
+        topic = self.settings.kafka.topics[0]
+        history(self._simulation, self._producer, topic=topic, from_ms=begin_ms, to_ms=self._now_ms, stop=self._stop)
+        self._wait_until_read(on_progress)
+
+    def _wait_until_read(self, on_progress: Callable[[int], None]) -> None:
         while not self._stop.is_set():
             self._supervisor.check()
             lag = self._lag()
@@ -102,7 +111,6 @@ class Demo:
             if lag == 0:
                 break
             self._stop.wait(0.2)
-        self.course.history_s = time.monotonic() - self._history_began_s
 
     def live(self, seconds: float | None, show: Callable[[Pulse], None]) -> None:
         """Sensors as time goes by, until `stop`, or for so many seconds."""

@@ -86,7 +86,9 @@ def production_ports(
     """
     kafka = settings.kafka
     address = clickhouse_address(settings)
-    client = connect(address, wait_s=math.inf, stop=stop)
+    # A flow that goes on for ever waits for ever; one that is to end says so when it cannot begin.
+    wait_s = 60.0 if stop_at_end else math.inf
+    client = connect(address, wait_s=wait_s, stop=stop)
     schema_check.check(client)
     if settings.registry.file:
         known = read_file(Path(settings.registry.file))
@@ -94,7 +96,7 @@ def production_ports(
     else:
         known = load_registry(client)
     client.close()
-    names = partitions(connection(settings), kafka.topics, wait_s=math.inf, cancelled=stop.is_set)
+    names = partitions(connection(settings), kafka.topics, wait_s=wait_s, cancelled=stop.is_set)
 
     def kafka_source(make: MakeIntake) -> KafkaSource:
         return KafkaSource(

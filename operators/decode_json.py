@@ -91,7 +91,7 @@ def explain(piece: bytes, error: Exception) -> Fault:
         byte = piece[undecodable.start]
         detail = f"not UTF-8 text: byte 0x{byte:02x} at position {undecodable.start}; send JSON or Arrow IPC"
         return Fault("not_utf8", detail)
-    return Fault("bad_json", str(error)[:1].lower() + str(error)[1:])
+    return Fault("bad_json", _continued(str(error)))
 
 
 def _explain_field(error: str) -> Fault:
@@ -101,7 +101,7 @@ def _explain_field(error: str) -> Fault:
         return Fault("missing_field", f"{missing[1]}: is missing")
     if field in _REQUIRED and "got `null`" in message:
         return Fault("missing_field", f"{field}: is null")
-    detail = message[:1].lower() + message[1:]
+    detail = _continued(message)
     if field:
         detail = f"{field}: {detail}"
     if "of length" in message:
@@ -109,3 +109,8 @@ def _explain_field(error: str) -> Fault:
     if "out of range" in message:
         return Fault("timestamp_range" if field == "timestamp" else "not_finite", detail)
     return Fault("wrong_type", detail)
+
+
+def _continued(sentence: str) -> str:
+    """A sentence as it reads after a colon: "JSON is malformed" keeps its capital."""
+    return sentence if sentence[1:2].isupper() else sentence[:1].lower() + sentence[1:]

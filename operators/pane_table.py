@@ -175,16 +175,19 @@ class PaneTable:
 def _windows_of(chunk: Chunk, window: WindowSpec, *, after_ms: int, until_ms: int) -> list[Chunk]:
     """The chunk's panes as parts of the windows that end in (after_ms, until_ms]: start_ms is then the window's."""
     size, hop = window.size_ms, window.hop_ms
-    newest = chunk.start_ms // hop * hop
+    oldest, newest = int(chunk.start_ms[0]), int(chunk.start_ms[-1])
     # The k-th window before the newest one that holds a pane ends k hops earlier: only some k can be due.
-    first = max(0, -((until_ms - size - int(newest[0])) // hop))
-    last = min((size - 1) // hop, (int(newest[-1]) + size - after_ms - 1) // hop)
+    first = max(0, -((until_ms - size - oldest // hop * hop) // hop))
+    last = min((size - 1) // hop, (newest // hop * hop + size - after_ms - 1) // hop)
     parts = []
     for k in range(first, last + 1):
-        start = newest - k * hop
-        end = start + size
-        rows = np.flatnonzero((end > chunk.start_ms) & (end > after_ms) & (end <= until_ms))
-        if len(rows):
-            part = chunk.take(rows)
-            parts.append(Chunk(start[rows], part.group, part.moments, part.sketch, part.extra))
+        start = (chunk.start_ms // hop - k) * hop
+        if oldest == newest:  # one pane, as usual: all its rows or none
+            part = chunk if max(oldest, after_ms) < start[0] + size <= until_ms else None
+        else:
+            end = start + size
+            rows = np.flatnonzero((end > chunk.start_ms) & (end > after_ms) & (end <= until_ms))
+            part, start = chunk.take(rows) if len(rows) else None, start[rows]
+        if part is not None:
+            parts.append(Chunk(start, part.group, part.moments, part.sketch, part.extra))
     return parts

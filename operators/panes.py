@@ -237,7 +237,8 @@ class PaneStore:
                 used = np.flatnonzero(self._open[pane_start].moments.count)
                 filled.append((pane_start, used, pane_start // self._pane_ms * self._series + used))
         extra_keys = np.concatenate([k for _, _, k in filled]) if filled else np.empty(0, np.int64)
-        unexpected = np.setdiff1d(extra_keys, key)
+        at = np.searchsorted(key, extra_keys)  # both ascend
+        unexpected = extra_keys[np.append(key, NO_WATERMARK)[at] != extra_keys]
         if len(unexpected):
             start = np.concatenate([start, unexpected // self._series * self._pane_ms])
             slot = np.concatenate([slot, unexpected % self._series])

@@ -99,8 +99,8 @@ class WindowShard:
             "end": closed.start_ms + window.size_ms,
             "size_ms": window.size_ms,
             "hop_ms": window.hop_ms,
-            "p50": closed.sketch.quantile(n, 0.5),
-            "p95": closed.sketch.quantile(n, 0.95),
+            "p50": np.clip(closed.sketch.quantile(n, 0.5), finished["min"], finished["max"]),
+            "p95": np.clip(closed.sketch.quantile(n, 0.95), finished["min"], finished["max"]),
             "completeness": completeness,
             "complete": self._complete(window, closed.start_ms),
         }

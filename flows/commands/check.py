@@ -12,7 +12,7 @@ from rich.markup import escape
 from flows.commands.common import Invocation, is_peoples_error
 from flows.find import find
 from flows.parts import named_detectors
-from flows.production import connection
+from flows.production import clickhouse_address, connection
 from flows.recovery import Layout, read_layout
 from flows.settings import Settings
 from infra.clickhouse import schema_check
@@ -71,7 +71,7 @@ def check(
         raise typer.Exit(1)
     _check_flow(findings, name, settings)
     _check_kafka(findings, settings)
-    _check_clickhouse(findings, settings, invocation)
+    _check_clickhouse(findings, settings)
     raise typer.Exit(1 if findings.wrong else 0)
 
 
@@ -108,13 +108,9 @@ def _check_kafka(findings: _Findings, settings: Settings) -> None:
                 )
 
 
-def _check_clickhouse(findings: _Findings, settings: Settings, invocation: Invocation) -> None:
-    with (
-        findings.looking_at(f"ClickHouse at {settings.clickhouse.host}:{settings.clickhouse.port}") as say,
-        invocation.clickhouse() as address,
-    ):
-        client = connect(address)
+def _check_clickhouse(findings: _Findings, settings: Settings) -> None:
+    address = clickhouse_address(settings)
+    with findings.looking_at(f"ClickHouse at {address}") as say, connect(address) as client:
         say(f"version {client.server_version}, database {address.database}")
         with findings.looking_at("tables"):
             schema_check.check(client)
-        client.close()

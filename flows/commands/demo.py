@@ -159,8 +159,8 @@ def _say_summary(console: Console, summary: Summary, course: Course) -> None:
         ("+ duplicates", summary.duplicates),
         ("+ rejected", summary.rejected),
         ("windows closed", summary.windows),
-        ("readings flagged", summary.flagged),
-        ("readings faulty", summary.faulty),
+        ("flagged as anomalies", summary.flagged),
+        ("faulty, as simulated", summary.faulty),
     ]
     table = Table.grid(padding=(0, 2))
     for name, count in rows:

@@ -188,4 +188,7 @@ def _root(error: BaseException) -> str:
     return (isinstance(error, OSError) and error.strerror) or type(error).__name__
 
 
-_WHERE = "is it running, and are clickhouse.host and clickhouse.port those of its HTTP interface?"
+_WHERE = (
+    "is it running, and are clickhouse.host and clickhouse.port those of its HTTP interface? "
+    "(`streamgauge up` starts one on this machine)"
+)

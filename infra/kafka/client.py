@@ -122,7 +122,7 @@ class Connection:
         code, where = error.code(), f"topic {topic}: " if topic else ""
         if code in _AWAY:
             said = error.str().removeprefix(f"{self.bootstrap}/bootstrap: ")
-            advice = "is it running, and is kafka.bootstrap right?"
+            advice = "is it running, and is kafka.bootstrap right? (`streamgauge up` starts one on this machine)"
             return Unreachable(f"{where}Kafka does not answer at {self.bootstrap}: {advice} ({said})")
         if code in _NO_TOPIC:
             return TopicMissing(

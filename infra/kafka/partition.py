@@ -132,7 +132,10 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
     @override
     def next_batch(self) -> list[IntakeBatch]:
         self._awake = datetime.now(UTC) + _COALESCE
-        if self._reader.stop.is_set() or self._at_end():
+        if self._reader.stop.is_set():
+            raise StopIteration
+        if self._at_end():
+            self._intake.idle()  # raises when too much was refused
             raise StopIteration
         self._show_progress()
         if not self._placed and not self._place():
@@ -269,12 +272,12 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
 
     def _feed(self, polled: list[Message]) -> IntakeBatch:
         messages = to_messages(polled)
+        batch = self._intake.feed(messages)  # first: what it refuses to go on from is not read
         self._position = int(messages.offsets[-1]) + 1
         self._newest_kafka_ms = int(messages.kafka_ms[-1])
         self._heard_s = monotonic()
         self._never_used = self._said_idle = self._suspicious = False
         self._reader.outage.end(self._name)
-        batch = self._intake.feed(messages)
         self._epoch_rows += max(len(messages), len(batch.readings) if batch.readings is not None else 0)
         return batch
 
