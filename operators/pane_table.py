@@ -65,6 +65,7 @@ class PaneTable:
         self.windows = tuple(windows)
         self._aggregates = aggregates
         self._codes = _Codes()
+        self._most_codes = _SPARE_GROUPS
         self._fresh: list[Chunk] = []
         self._chunks: list[Chunk] = []
 
@@ -92,9 +93,12 @@ class PaneTable:
 
     def _settle(self) -> None:
         """What the sensor shards sent since the last time as one chunk: to look at many small ones is dear."""
-        if self._fresh:
-            self._chunks.append(self._merge(self._fresh))
-            self._fresh = []
+        if not self._fresh:
+            return
+        rows = Chunk.concatenated(self._fresh)
+        once = rows.start_ms.min() == rows.start_ms.max() and np.bincount(rows.group).max() == 1
+        self._chunks.append(rows if once else self._merge([rows]))
+        self._fresh = []
 
     def forget(self, watermark_ms: int) -> None:
         """Drop panes whose last window has closed."""
@@ -139,10 +143,11 @@ class PaneTable:
 
     def _renumber(self) -> None:
         """Forget groups that have no panes any more, when there are many."""
-        if len(self._codes) <= _SPARE_GROUPS and self._chunks:
+        if len(self._codes) <= self._most_codes and self._chunks:
             return
         used = np.unique(np.concatenate([chunk.group for chunk in self._chunks])) if self._chunks else np.empty(0, int)
-        if len(self._codes) <= 2 * len(used) + _SPARE_GROUPS and self._chunks:
+        self._most_codes = 2 * len(used) + _SPARE_GROUPS
+        if len(self._codes) <= self._most_codes and self._chunks:
             return
         every = list(self._codes)
         self._codes = _Codes((every[code], place) for place, code in enumerate(used.tolist()))

@@ -97,5 +97,5 @@ class Registry:
         return own if own.sensor_type in ("", sensor_type) else _NO_SENSOR
 
 
-def _first(*numbers: float) -> float:
-    return next((number for number in numbers if not isnan(number)), nan)
+def _first(number: float, otherwise: float) -> float:
+    return otherwise if isnan(number) else number
