@@ -16,7 +16,7 @@ from tests.bench.load import Load, new_topics
 from tests.bench.measure import Input, Measured, measure_apart
 
 _WARM = 20_000
-_SHARE = {"fold_window": 10}
+_SHARE = {"fold_window": 20}
 """Jobs that are given only one in so many messages."""
 
 

@@ -11,8 +11,8 @@ from infra.simulate.payload import Encoder
 from infra.simulate.simulation import Message, Simulation
 
 PARTITIONS = 4
-INTERVAL_S = 5
-"""Each sensor sends so often. Slow sensors are the harder case: more windows close per reading."""
+INTERVAL_S = 2
+"""Each sensor sends so often. The slower, the more windows close per reading."""
 START_MS = 1_800_000_000_000
 _STEP_ROWS = 20_000
 

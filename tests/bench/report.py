@@ -5,6 +5,7 @@ import platform
 from datetime import UTC, datetime
 from importlib.metadata import version
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -13,10 +14,10 @@ from tests.bench.load import INTERVAL_S, PARTITIONS, Load
 from tests.bench.measure import Measured, middle
 
 TITLES = {
-    "floor": "floor: consume + decode",
+    "floor": "floor: consume, decode",
     "engine": "streamgauge",
     "keeping_up": "streamgauge, keeping up",
-    "fold_window": "fold_window of Bytewax",
+    "fold_window": "Bytewax fold_window",
 }
 """Every job, by the name of its module, in the order of the table."""
 
@@ -28,20 +29,20 @@ _RATE, _OF_FLOOR, _FOLDS, _PEAK_MB = 200_000, 0.6, 8.0, 400
 
 def show(load: Load, runs: dict[str, list[Measured]], console: Console) -> None:
     """Print it all."""
-    table = Table(title="One worker process, Kafka to closed windows")
-    table.add_column("")
-    for title in ("readings/s", "slowest - fastest", "CPU µs each", "peak MB", "readings", "in windows"):
-        table.add_column(title, justify="right")
+    table = Table(title="One worker process, Kafka to closed windows", box=SIMPLE_HEAD)
+    table.add_column("", no_wrap=True)
+    for title in ("readings/s", "from", "to", "CPU µs", "MB", "counted"):
+        table.add_column(title, justify="right", no_wrap=True)
     for job, title in TITLES.items():
         rates, one = sorted(run.rate for run in runs[job]), middle(runs[job])
         timed = job != "keeping_up"
         table.add_row(
             title,
             f"{one.rate:,.0f}" if timed else "",
-            f"{rates[0]:,.0f} - {rates[-1]:,.0f}" if timed else "",
+            f"{rates[0]:,.0f}" if timed else "",
+            f"{rates[-1]:,.0f}" if timed else "",
             f"{one.cpu_s / one.readings * 1e6:.2f}",
             f"{_peak_mb(runs[job]):,.0f}",
-            f"{one.readings:,}",
             f"{one.counted_share:.2%}" if one.counted else "",
         )
     console.print(table)
@@ -73,12 +74,14 @@ def _show_conditions(load: Load, repeat: int, console: Console) -> None:
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} {platform.machine()} cores, shared with the broker; "
         f"load average {os.getloadavg()[0]:.1f}",
         f"Python {platform.python_version()}, {packages}",
-        f"{load.sensors:,} simulated sensors, a reading each {INTERVAL_S} s, in order of event time; "
-        f"one JSON reading a message, keyed by sensor, {PARTITIONS} partitions",
+        f"{load.messages:,} messages, one JSON reading each, keyed by sensor, in {PARTITIONS} partitions",
+        f"{load.sensors:,} simulated sensors, a reading every {INTERVAL_S} s, in order of event time",
         f"windows as by default: {windows}",
         f"streamgauge and fold_window: recovery store on, epoch {SETTINGS.worker.epoch}, no detectors, rows counted "
         "and dropped; quality checks, verdicts, ledger and quantiles are streamgauge's alone",
-        "fold_window: count, mean, min, max, stddev; given a tenth of the messages, of which it drops some as late",
+        "fold_window: count, mean, min, max, stddev; given one in 20 messages; what it did not count it dropped as late",
+        "from, to: slowest and fastest run; CPU: of all threads, per reading; MB: largest resident set; counted: share of "
+        "the readings in the window that lost most",
         f"median of {repeat} interleaved run(s), each in a process of its own, after one over a few messages; "
         "start and end of the flow are part of the time",
         "memory: asked for a part, the embedded broker hands out all there is of a partition (0.4 kB a message); a "
