@@ -31,7 +31,7 @@ def show(load: Load, runs: dict[str, list[Measured]], console: Console) -> None:
     """Print it all."""
     table = Table(title="One worker process, Kafka to closed windows", box=SIMPLE_HEAD)
     table.add_column("", no_wrap=True)
-    for title in ("readings/s", "from", "to", "CPU µs", "MB", "counted"):
+    for title in ("readings/s", "spread", "CPU µs", "peak MB", "counted"):
         table.add_column(title, justify="right", no_wrap=True)
     for job, title in TITLES.items():
         rates, one = sorted(run.rate for run in runs[job]), middle(runs[job])
@@ -39,8 +39,7 @@ def show(load: Load, runs: dict[str, list[Measured]], console: Console) -> None:
         table.add_row(
             title,
             f"{one.rate:,.0f}" if timed else "",
-            f"{rates[0]:,.0f}" if timed else "",
-            f"{rates[-1]:,.0f}" if timed else "",
+            f"± {(rates[-1] - rates[0]) / 2 / one.rate:.0%}" if timed else "",
             f"{one.cpu_s / one.readings * 1e6:.2f}",
             f"{_peak_mb(runs[job]):,.0f}",
             f"{one.counted_share:.2%}" if one.counted else "",
@@ -79,9 +78,8 @@ def _show_conditions(load: Load, repeat: int, console: Console) -> None:
         f"windows as by default: {windows}",
         f"streamgauge and fold_window: recovery store on, epoch {SETTINGS.worker.epoch}, no detectors, rows counted "
         "and dropped; quality checks, verdicts, ledger and quantiles are streamgauge's alone",
-        "fold_window: count, mean, min, max, stddev; given one in 20 messages; what it did not count it dropped as late",
-        "from, to: slowest and fastest run; CPU: of all threads, per reading; MB: largest resident set; counted: share of "
-        "the readings in the window that lost most",
+        "fold_window: count, mean, min, max, stddev; given one message in 20; what it did not count it dropped as late",
+        "CPU: of all threads, per reading; counted: share of the readings in the window that lost most",
         f"median of {repeat} interleaved run(s), each in a process of its own, after one over a few messages; "
         "start and end of the flow are part of the time",
         "memory: asked for a part, the embedded broker hands out all there is of a partition (0.4 kB a message); a "
