@@ -42,7 +42,8 @@ def _river(kind: str, feature_names: tuple[str, ...], params: dict[str, Any]) ->
 def _try(kind: str, detector: Detector, features: int) -> None:
     """A mistake in a detector of one's own is found at start, not at the first reading."""
     slots = np.array([1], np.int64)
-    batch = Batch(slots, np.array([0], np.int64), np.array([0.5]), np.full((1, features), 0.5))
+    zero = np.array([0], np.int64)
+    batch = Batch(slots, zero, np.array([0.5]), np.full((1, features), 0.5), zero, zero)
     try:
         detector.grow(2)
         scores = detector.score(batch)

@@ -24,19 +24,30 @@ class Batch:
     time_ms: (n,) event times, epoch milliseconds.
     values: (n,) measured values, finite.
     features: (n, k) feature vectors in the order of `feature_names`; NaN where a feature is not known.
+    groups: (n,) number of the sensor's type within the shard, for models that sensors of a type share.
+    rows: (n,) the readings' running number within the shard: the order in which they came, whatever the batches.
     """
 
     slots: Slots
     time_ms: Times
     values: Floats
     features: Floats
+    groups: Slots
+    rows: Slots
 
     def __len__(self) -> int:
         return len(self.slots)
 
     def take(self, rows: slice | npt.NDArray[np.intp]) -> "Batch":
         """Some of the rows."""
-        return Batch(self.slots[rows], self.time_ms[rows], self.values[rows], self.features[rows])
+        return Batch(
+            self.slots[rows],
+            self.time_ms[rows],
+            self.values[rows],
+            self.features[rows],
+            self.groups[rows],
+            self.rows[rows],
+        )
 
 
 @runtime_checkable
@@ -73,6 +84,45 @@ class Detector(Protocol):
 
     def load(self, state: dict[str, object]) -> None:
         """Go on from `state()` bit for bit. Raises ValueError when its version or parameters do not fit."""
+        ...
+
+
+@runtime_checkable
+class Scheduled(Protocol):
+    """A detector some of whose state changes at set event times instead of with every reading: a model fitted anew.
+
+    Its flow calls `advance` between the last reading before such a time and the first one after it, so that what the
+    detector knew then, and knows from then on, depends on the readings alone and not on how they came in batches.
+    """
+
+    @property
+    def step_ms(self) -> int:
+        """Distance of those times, milliseconds."""
+        ...
+
+    def advance(self, time_ms: int) -> list[tuple[int, str]]:
+        """The partition's watermark has reached `time_ms`, a multiple of step_ms (perhaps several at once).
+
+        Returns what changed with it, for people: (group, what happened) each.
+        """
+        ...
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """A detector whose model has a name of its own, stored with every score it gives."""
+
+    def version_of(self, group: int) -> str:
+        """The model in use for a group of sensors; "" while there is none."""
+        ...
+
+
+@runtime_checkable
+class Forecasting(Protocol):
+    """A detector that knows what it expects."""
+
+    def expected(self, batch: Batch) -> tuple[Floats, Floats, Floats]:
+        """(n,) expected values and the lower and upper ends of their interval; NaN while unknown. Changes nothing."""
         ...
 
 

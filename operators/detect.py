@@ -73,11 +73,15 @@ class Detection:
         self._thresholds = np.array([d.threshold for d in detectors])
         self._is_rule = np.array([d.role == "rule" for d in detectors] + [True] * len(RULES))
         self._features = Features()
-        self._sensors = 0
+        self._group_of: dict[str, int] = {}
+        self._groups = np.empty(0, np.int64)
+        self._rows = 0
 
-    def grow(self, sensors: int) -> None:
-        """There are now so many slots."""
-        self._sensors = sensors
+    def grow(self, types: Sequence[str]) -> None:
+        """New slots follow the ones there are: the sensors' types."""
+        fresh = [self._group_of.setdefault(one, len(self._group_of)) for one in types]
+        self._groups = np.concatenate([self._groups, np.array(fresh, np.int64)])
+        sensors = len(self._groups)
         self._features.grow(sensors)
         for named in self._detectors:
             named.detector.grow(sensors)
@@ -98,11 +102,11 @@ class Detection:
         raw = np.full((n, len(self._detectors)), np.nan)
         features = self._features.take_in(slot, time_ms, value, in_order)
         if self._detectors:
-            rounds = _rounds(slot, np.zeros(self._sensors, np.int64))
+            rounds = _rounds(slot, np.zeros(len(self._groups), np.int64))
             order = np.argsort(rounds, kind="stable")
-            raw[order] = self._in_rounds(
-                Batch(slot[order], time_ms[order], value[order], features[order]), teaches[order], np.bincount(rounds)
-            )
+            batch = Batch(slot, time_ms, value, features, self._groups[slot], np.arange(self._rows, self._rows + n))
+            raw[order] = self._in_rounds(batch.take(order), teaches[order], np.bincount(rounds))
+        self._rows += n
         flagged = raw >= self._thresholds
         rules = np.stack([out_of_range, stuck], axis=1)
         chosen = np.concatenate([flagged, rules], axis=1)
@@ -132,7 +136,14 @@ class Detection:
     def snapshot(self) -> tuple[Any, ...]:
         """Plain values; each detector's state by its name."""
         states = tuple((named.name, named.detector.state()) for named in self._detectors)
-        return (STATE_VERSION, self._sensors, self._features.snapshot(), states)
+        return (
+            STATE_VERSION,
+            tuple(self._group_of),
+            self._groups.copy(),
+            self._rows,
+            self._features.snapshot(),
+            states,
+        )
 
     def load(self, state: tuple[Any, ...]) -> dict[str, str]:
         """Go on from `snapshot()`; a detector that was not there then starts afresh.
@@ -140,7 +151,8 @@ class Detection:
         So does one whose state does not fit it any more (other parameters, another version of its library); what became
         of those is returned: why, by name.
         """
-        _, self._sensors, features, states = state
+        _, groups, self._groups, self._rows, features, states = state
+        self._group_of = {name: number for number, name in enumerate(groups)}
         self._features.load(features)
         known = dict(states)
         afresh: dict[str, str] = {}
@@ -150,7 +162,7 @@ class Detection:
                     named.detector.load(known[named.name])
                 except ValueError as misfit:
                     afresh[named.name] = str(misfit)
-            named.detector.grow(self._sensors)
+            named.detector.grow(len(self._groups))
         return afresh
 
 

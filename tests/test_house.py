@@ -31,7 +31,7 @@ def test_lock_files_pin_every_dependency_without_addresses() -> None:
     extras = project["optional-dependencies"]
     for name, wanted in (
         ("requirements.lock", project["dependencies"]),
-        ("requirements-dev.lock", [*project["dependencies"], *extras["embedded"], *extras["dev"]]),
+        ("requirements-dev.lock", [*project["dependencies"], *extras["embedded"], *extras["plot"], *extras["dev"]]),
     ):
         text = (ROOT / name).read_text()
         assert "://" not in text

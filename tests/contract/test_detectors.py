@@ -1,14 +1,14 @@
 """What every detector promises, whatever it is made of. A new one is a line in KINDS."""
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
 from models.catalog import build
-from models.detector import Batch, Detector, Floats
+from models.detector import Batch, Detector, Floats, Slots
 
 FEATURES = ("value", "delta", "hour")
 SENSORS = 4
@@ -60,7 +60,14 @@ def readings(row: int, slots: list[int], *, values: Floats | None = None) -> Bat
         values = np.random.default_rng(row).uniform(0, 1, SENSORS)[slots]
     delta = np.random.default_rng([1, row]).uniform(0, 1, SENSORS)[slots]
     features = np.column_stack([values, delta, np.full(len(slots), row % 24 / 24)])
-    return Batch(np.array(slots, np.int64), np.full(len(slots), row * 1000, np.int64), values, features)
+    return batch_of(slots, values, features, row=row)
+
+
+def batch_of(slots: Sequence[int] | Slots, values: Floats, features: Floats, *, row: int = 0) -> Batch:
+    """One reading of each slot; sensors of even and odd slots are of different types."""
+    numbers = np.array(slots, np.int64)
+    times = np.full(len(numbers), row * 1000, np.int64)
+    return Batch(numbers, times, values, features, numbers % 2, row * SENSORS + numbers)
 
 
 def run(detector: Detector, rows: range, slots: list[int] | None = None) -> Floats:
@@ -170,7 +177,7 @@ def test_growing_keeps_what_was_learnt(make: Make) -> None:
     np.testing.assert_array_equal(run(growing, range(30)), expected[:30])
     growing.grow(SENSORS + 100)
     np.testing.assert_array_equal(run(growing, range(30, 60)), expected[30:])
-    assert np.isnan(growing.score(Batch(*new_sensor(SENSORS + 99)))[0])
+    assert np.isnan(growing.score(new_sensor(SENSORS + 99))[0])
 
 
 def test_a_restored_detector_grows(make: Make) -> None:
@@ -178,13 +185,13 @@ def test_a_restored_detector_grows(make: Make) -> None:
     run(detector, range(30))
     restored.load(copied(detector))
     restored.grow(SENSORS + 1)
-    assert np.isnan(restored.score(Batch(*new_sensor(SENSORS)))[0])
-    restored.learn(Batch(*new_sensor(SENSORS)))
+    assert np.isnan(restored.score(new_sensor(SENSORS))[0])
+    restored.learn(new_sensor(SENSORS))
     np.testing.assert_array_equal(run(restored, range(30, 40)), run(detector, range(30, 40)))
 
 
-def new_sensor(slot: int) -> tuple[Any, Any, Floats, Floats]:
-    return np.array([slot], np.int64), np.array([0], np.int64), np.array([0.5]), np.full((1, len(FEATURES)), 0.5)
+def new_sensor(slot: int) -> Batch:
+    return batch_of([slot], np.array([0.5]), np.full((1, len(FEATURES)), 0.5))
 
 
 def test_reset_starts_a_sensor_afresh_and_only_that(make: Make) -> None:
@@ -201,9 +208,9 @@ def test_slots_that_were_not_announced_are_an_error(make: Make) -> None:
     detector = make()
     for slot in (SENSORS, -1):
         with pytest.raises(IndexError, match=r"call grow\(\) first"):
-            detector.score(Batch(*new_sensor(slot)))
+            detector.score(new_sensor(slot))
         with pytest.raises(IndexError, match=r"call grow\(\) first"):
-            detector.learn(Batch(*new_sensor(slot)))
+            detector.learn(new_sensor(slot))
 
 
 def test_an_empty_batch_is_nothing(make: Make) -> None:
@@ -242,12 +249,12 @@ def test_ties_and_constant_input_are_nothing_strange(make: Make) -> None:
     """Equal values, again and again, never score higher than a value far away."""
     detector = make()
     same = np.full(SENSORS, 0.5)
-    batch = Batch(np.arange(SENSORS), np.zeros(SENSORS, np.int64), same, np.full((SENSORS, 3), 0.5))
+    batch = batch_of(range(SENSORS), same, np.full((SENSORS, 3), 0.5))
     for _ in range(60):
         score = detector.score(batch)
         assert (score[0] == score).all() or np.isnan(score).all(), "equal sensors have equal scores"
         detector.learn(batch)
-    far = detector.score(Batch(batch.slots, batch.time_ms, same + 1e6, np.full((SENSORS, 3), 1e6)))
+    far = detector.score(batch_of(range(SENSORS), same + 1e6, np.full((SENSORS, 3), 1e6)))
     assert not (detector.score(batch) > far).any()
 
 

@@ -21,7 +21,8 @@ HST: dict[str, Any] = {"n_trees": 3, "height": 4, "window_size": 20}
 def batch_of(rows: list[list[float]]) -> Batch:
     """One row per sensor; the value is the first feature."""
     features = np.array(rows, float)
-    return Batch(np.arange(len(rows)), np.zeros(len(rows), np.int64), features[:, 0].copy(), features)
+    zeros = np.zeros(len(rows), np.int64)
+    return Batch(np.arange(len(rows)), zeros, features[:, 0].copy(), features, zeros, np.arange(len(rows)))
 
 
 def adapter(kind: str, params: dict[str, Any], *, warm_up: int | None = None, sensors: int = 1) -> RiverDetector:

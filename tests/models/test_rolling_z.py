@@ -13,7 +13,8 @@ from models.rolling_z import MAX_SCORE, RollingZ
 
 
 def one(value: float) -> Batch:
-    return Batch(np.zeros(1, np.int64), np.zeros(1, np.int64), np.array([value]), np.zeros((1, 0)))
+    zero = np.zeros(1, np.int64)
+    return Batch(zero, zero, np.array([value]), np.zeros((1, 0)), zero, zero)
 
 
 def taught(history: list[float], *, window: int = 10, min_samples: int = 2, min_std: float = 0.0) -> RollingZ:
