@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from models.compiled import compiled
 from models.detector import Batch, Detector
 from operators.batches import Flags, Floats, Ints, Lists, Maps
 from operators.features import Features
+from operators.rounds import Rounds
 
 STATE_VERSION = 1
 RULES = ("range", "stuck")
@@ -52,18 +52,6 @@ class Verdicts:
         return self.rule | self.model
 
 
-@compiled
-def _rounds(slot: Ints, seen: Ints) -> Ints:
-    """How many earlier rows are of the same sensor; `seen` is zeros before and after."""
-    rounds = np.empty(len(slot), np.int64)
-    for i in range(len(slot)):
-        rounds[i] = seen[slot[i]]
-        seen[slot[i]] += 1
-    for i in range(len(slot)):
-        seen[slot[i]] = 0
-    return rounds
-
-
 class Detection:
     """All detectors of one shard."""
 
@@ -73,16 +61,18 @@ class Detection:
         self._thresholds = np.array([d.threshold for d in detectors])
         self._is_rule = np.array([d.role == "rule" for d in detectors] + [True] * len(RULES))
         self._features = Features()
+        self._rounds = Rounds()
         self._group_of: dict[str, int] = {}
         self._groups = np.empty(0, np.int64)
         self._rows = 0
 
-    def grow(self, types: Sequence[str]) -> None:
-        """New slots follow the ones there are: the sensors' types."""
+    def grow(self, types: Sequence[str], zones: Sequence[str]) -> None:
+        """New slots follow the ones there are: the sensors' types and time zones."""
         fresh = [self._group_of.setdefault(one, len(self._group_of)) for one in types]
         self._groups = np.concatenate([self._groups, np.array(fresh, np.int64)])
         sensors = len(self._groups)
-        self._features.grow(sensors)
+        self._features.grow(list(zones))
+        self._rounds.grow(sensors)
         for named in self._detectors:
             named.detector.grow(sensors)
 
@@ -102,10 +92,9 @@ class Detection:
         raw = np.full((n, len(self._detectors)), np.nan)
         features = self._features.take_in(slot, time_ms, value, in_order)
         if self._detectors:
-            rounds = _rounds(slot, np.zeros(len(self._groups), np.int64))
-            order = np.argsort(rounds, kind="stable")
-            batch = Batch(slot, time_ms, value, features, self._groups[slot], np.arange(self._rows, self._rows + n))
-            raw[order] = self._in_rounds(batch.take(order), teaches[order], np.bincount(rounds))
+            order, rounds = self._rounds.of(slot)
+            batch = Batch(slot, time_ms, value, features.raw, self._groups[slot], np.arange(self._rows, self._rows + n))
+            raw[order] = self._in_rounds(batch.take(order), teaches[order], rounds)
         self._rows += n
         flagged = raw >= self._thresholds
         rules = np.stack([out_of_range, stuck], axis=1)
@@ -115,17 +104,15 @@ class Detection:
         score = _largest(raw / self._thresholds)
         return Verdicts(score, by_rule, by_model, Lists(self._names + RULES, chosen), Maps(self._names, raw))
 
-    def _in_rounds(self, rows: Batch, teaches: Flags, lengths: npt.NDArray[np.intp]) -> Floats:
+    def _in_rounds(self, rows: Batch, teaches: Flags, rounds: list[slice]) -> Floats:
         """Raw scores of rows sorted by round; each round is scored, then learnt, by every detector."""
         raw = np.empty((len(rows), len(self._detectors)))
-        begin = 0
-        for end in np.cumsum(lengths).tolist():
-            batch = rows.take(slice(begin, end))
-            learnt = batch if teaches[begin:end].all() else batch.take(np.flatnonzero(teaches[begin:end]))
+        for one in rounds:
+            batch = rows.take(one)
+            learnt = batch if teaches[one].all() else batch.take(np.flatnonzero(teaches[one]))
             for place, named in enumerate(self._detectors):
-                raw[begin:end, place] = named.detector.score(batch)
+                raw[one, place] = named.detector.score(batch)
                 named.detector.learn(learnt)
-            begin = end
         return raw
 
     @property

@@ -1,75 +1,228 @@
-"""The feature vector of a reading, from its own sensor's past, in a fixed order."""
+"""The feature vector of a reading, from its own sensor's past, in a fixed order: as measured, and scaled."""
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import cos, pi, sin
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from models.compiled import compiled
-from models.slots import resized
+from models.detector import Batch
+from models.feature import Feature
+from models.importing import KindError, construct, load_class, told
+from models.scaling import Scaling
+from models.slots import column, resized
 from operators.batches import Flags, Floats, Ints
+from operators.local_time import LocalTime
+from operators.rounds import Rounds
 
-FEATURE_NAMES = ("value", "delta", "rate_per_s")
-"""value: as measured. delta: minus the value before. rate_per_s: delta per second. The last two are NaN for a sensor's
-first reading and for one that is out of order."""
+FEATURES: dict[str, tuple[str, str]] = {
+    "value": ("of the value", "as measured"),
+    "delta": ("of the value", "minus the reading before"),
+    "rate_per_s": ("of the value per second", "delta by time passed since the reading before"),
+    "mean": ("of the value", "mean of the last 32 readings before this one"),
+    "std": ("of the value", "their standard deviation (population)"),
+    "range": ("of the value", "their largest minus their smallest"),
+    "mean_shift": ("of the value", "mean of the last 8 readings, this one included, minus `mean`"),
+    "flatness": ("readings", "how many readings in a row had this value, this one included, at most 1000"),
+    "hour_sin": ("1", "hour of the local day on a circle, with hour_cos"),
+    "hour_cos": ("1", "hour of the local day on a circle, with hour_sin"),
+    "day_sin": ("1", "day of the local week on a circle, Monday 00:00 first, with day_cos"),
+    "day_cos": ("1", "day of the local week on a circle, with day_sin"),
+}
+"""Name -> unit and meaning. NaN where not known: without the readings it takes (8 for mean, std, range, mean_shift),
+and, but for the value and the time of day and week, for a reading that is out of order or late."""
 
-STATE_VERSION = 1
+FEATURE_NAMES = tuple(FEATURES)
+WINDOW, SHORT = 32, 8
+MOST_FLAT = 1000
+
+_OWN_SCALE = 8
+"""So many of the first features are scaled to the sensor's past; the others lie on circles."""
+_MINUTE_MS = 60_000
+_LARGEST = 1e150
+"""Squares of what is larger could overflow; such features are cut to this."""
+
+STATE_VERSION = 2
+
+
+def _circle(steps: int) -> Floats:
+    """Sine and cosine of each step of a turn; a table has the same bits on every processor."""
+    return np.array([(sin(2 * pi * step / steps), cos(2 * pi * step / steps)) for step in range(steps)])
+
+
+_DAY, _WEEK = _circle(1440), _circle(7 * 1440)
+_THURSDAY = 3 * 1440
+"""1970-01-01 was a Thursday: minutes since the Monday before."""
+
+
+class _Past(NamedTuple):
+    """What is known of each sensor: a ring of its last readings, their number, how often the last one was the same."""
+
+    ring: Floats
+    time_ms: Ints
+    seen: Ints
+    same: Ints
 
 
 @compiled
-def _differences(
-    slot: Ints,
-    time_ms: Ints,
-    value: Floats,
-    in_order: Flags,
-    last_value: Floats,
-    last_time_ms: Ints,
-    vectors: Floats,
-) -> None:
+def _vectors(slot: Ints, time_ms: Ints, value: Floats, in_order: Flags, past: _Past, vectors: Floats) -> None:
+    ring, last_ms, seen, same = past.ring, past.time_ms, past.seen, past.same
     for i in range(len(slot)):
-        s = slot[i]
-        vectors[i, 0], vectors[i, 1], vectors[i, 2] = value[i], np.nan, np.nan
-        if in_order[i]:
-            delta = value[i] - last_value[s]  # NaN for a first reading
+        s, v = slot[i], value[i]
+        vectors[i, 0] = v
+        vectors[i, 1:8] = np.nan
+        if not in_order[i]:
+            continue
+        n = seen[s]
+        if n > 0:
+            before = ring[s, (n - 1) % WINDOW]
+            delta = min(max(v - before, -_LARGEST), _LARGEST)
             vectors[i, 1] = delta
-            elapsed_ms = time_ms[i] - last_time_ms[s]
+            elapsed_ms = time_ms[i] - last_ms[s]
             if elapsed_ms > 0:
-                vectors[i, 2] = delta * 1000.0 / elapsed_ms
-            last_value[s], last_time_ms[s] = value[i], time_ms[i]
+                vectors[i, 2] = min(max(delta * 1000.0 / elapsed_ms, -_LARGEST), _LARGEST)
+            same[s] = min(same[s] + 1, MOST_FLAT) if v == before else 1
+        else:
+            same[s] = 1
+        vectors[i, 7] = same[s]
+        known = min(n, WINDOW)
+        if known >= SHORT:
+            origin = ring[s, 0]
+            low, high, total, recent = origin, origin, 0.0, v - origin
+            for k in range(known):
+                one = ring[s, k]
+                low, high = min(low, one), max(high, one)
+                total += one - origin
+            for k in range(1, SHORT):
+                recent += ring[s, (n - k) % WINDOW] - origin
+            mean = total / known
+            squares = 0.0
+            for k in range(known):
+                squares += (ring[s, k] - origin - mean) ** 2
+            vectors[i, 3] = origin + mean
+            vectors[i, 4] = np.sqrt(squares / known)
+            vectors[i, 5] = high - low
+            vectors[i, 6] = recent / SHORT - mean
+            for k in range(3, 7):
+                vectors[i, k] = min(max(vectors[i, k], -_LARGEST), _LARGEST)
+        ring[s, n % WINDOW] = v
+        last_ms[s], seen[s] = time_ms[i], n + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """(n, features) each, columns in the order of `Features.names`.
+
+    raw: in the features' own units. scaled: within 0 .. 1, see models.scaling; circles from -1 .. 1 to 0 .. 1.
+    """
+
+    raw: Floats
+    scaled: Floats
 
 
 class Features:
-    """Feature state of one shard's sensors."""
+    """Feature state of one shard's sensors. own: features beyond FEATURES, which follow those."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: Sequence[Feature] = ()) -> None:
+        self._own = tuple(own)
+        self.names = FEATURE_NAMES + tuple(name for feature in own for name in feature.names)
         self._sensors = 0
-        self._value = np.empty(0)
-        self._time_ms = np.empty(0, np.int64)
+        empty = np.empty(0, np.int64)
+        self._past = _Past(np.empty((0, WINDOW)), empty, empty, empty)
+        self._local = LocalTime()
+        self._rounds = Rounds()
+        self._scaling = Scaling(_OWN_SCALE + len(self.names) - len(FEATURE_NAMES))
 
-    def grow(self, sensors: int) -> None:
-        """There are now so many slots."""
+    def grow(self, zones: list[str]) -> None:
+        """New slots follow the ones there are: the time zones of the sensors, IANA names, "" for UTC."""
+        self._local.grow(zones)
+        self._resize(self._sensors + len(zones))
+
+    def _resize(self, sensors: int) -> None:
         self._sensors = sensors
-        self._value = resized(self._value, sensors, np.nan)
-        self._time_ms = resized(self._time_ms, sensors, 0)
+        self._past = _Past._make(resized(one, sensors, 0) for one in self._past)
+        self._rounds.grow(sensors)
+        self._scaling.grow(sensors)
+        for feature in self._own:
+            feature.grow(sensors)
 
-    def take_in(self, slot: Ints, time_ms: Ints, value: Floats, in_order: Flags) -> Floats:
-        """(n, len(FEATURE_NAMES)) features of readings in offset order, each made before its reading is remembered.
+    def take_in(self, slot: Ints, time_ms: Ints, value: Floats, in_order: Flags) -> Vectors:
+        """Features of readings in offset order, each made before its reading is remembered.
 
         in_order: readings that are their sensor's newest; others have no differences and are not remembered.
         """
-        vectors = np.empty((len(slot), len(FEATURE_NAMES)))
-        _differences(slot, time_ms, value, in_order, self._value, self._time_ms, vectors)
-        return vectors
+        slot, time_ms, value = column(slot, np.int64), column(time_ms, np.int64), column(value, np.float64)
+        raw = np.empty((len(slot), len(self.names)))
+        _vectors(slot, time_ms, value, column(in_order, np.bool_), self._past, raw)
+        minute = self._local.of(slot, time_ms) // _MINUTE_MS
+        raw[:, 8:10] = _DAY[minute % 1440]
+        raw[:, 10:12] = _WEEK[(minute + _THURSDAY) % 10_080]
+        if self._own:
+            raw[:, 12:] = self._own_columns(slot, time_ms, value, in_order)
+        scaled = np.empty_like(raw)
+        if self._own:
+            to_past = np.concatenate([raw[:, :_OWN_SCALE], raw[:, 12:]], axis=1)
+            own = self._scaling.take_in(slot, np.clip(to_past, -_LARGEST, _LARGEST), in_order)
+            scaled[:, :_OWN_SCALE], scaled[:, 12:] = own[:, :_OWN_SCALE], own[:, _OWN_SCALE:]
+        else:
+            scaled[:, :_OWN_SCALE] = self._scaling.take_in(slot, raw[:, :_OWN_SCALE].copy(), in_order)
+        scaled[:, 8:12] = 0.5 + 0.5 * raw[:, 8:12]
+        return Vectors(raw, scaled)
+
+    def _own_columns(self, slot: Ints, time_ms: Ints, value: Floats, in_order: Flags) -> Floats:
+        order, rounds = self._rounds.of(slot)
+        found = np.full((len(slot), len(self.names) - len(FEATURE_NAMES)), np.nan)
+        nothing, zeros = np.empty((len(slot), 0)), np.zeros(len(slot), np.int64)
+        batch = Batch(slot, time_ms, value, nothing, zeros, zeros).take(order)
+        for rows in rounds:
+            one, newest = batch.take(rows), np.flatnonzero(in_order[order[rows]])
+            found[order[rows]] = np.concatenate([feature.extract(one) for feature in self._own], axis=1)
+            for feature in self._own:
+                feature.remember(one.take(newest))
+        found[~in_order] = np.nan
+        return found
 
     @property
     def nbytes(self) -> int:
         """Memory of the state, bytes."""
-        return self._value.nbytes + self._time_ms.nbytes
+        arrays = sum(one.nbytes for one in self._past)
+        return arrays + self._scaling.nbytes + sum(feature.nbytes for feature in self._own)
 
     def snapshot(self) -> tuple[Any, ...]:
         """Plain arrays."""
-        return (STATE_VERSION, self._value[: self._sensors].copy(), self._time_ms[: self._sensors].copy())
+        past = tuple(one[: self._sensors].copy() for one in self._past)
+        own = tuple((feature.names, feature.state()) for feature in self._own)
+        return (STATE_VERSION, past, self._scaling.state(), own)
 
     def load(self, state: tuple[Any, ...]) -> None:
-        """Go on from `snapshot()`."""
-        _, self._value, self._time_ms = state
-        self._sensors = len(self._value)
+        """Go on from `snapshot()`. Raises ValueError when other features of one's own were configured then."""
+        _, past, scaling, own = state
+        self._scaling.load(scaling)
+        self._past = _Past(*past)
+        self._resize(len(self._past.seen))
+        for feature, (_, stored) in zip(self._own, own, strict=True):
+            feature.load(stored)
+
+
+def load_feature(path: str) -> Feature:
+    """The feature of one's own at an import path, tried on a reading. Raises KindError with one line for people."""
+    feature = construct(load_class(path, what="a feature class"), {}, path=path)
+    if not isinstance(feature, Feature):
+        raise KindError(f"{path} is not a feature: see models.feature.Feature for what one has")
+    zero = np.zeros(1, np.int64)
+    batch = Batch(zero, zero, np.array([0.5]), np.empty((1, 0)), zero, zero)
+    try:
+        feature.grow(1)
+        found = feature.extract(batch)
+        feature.remember(batch)
+        feature.load(feature.state())
+    except Exception as error:
+        raise KindError(f"{path}: a trial with one reading failed: {told(error)}") from error
+    if not isinstance(found, np.ndarray) or found.shape != (1, len(feature.names)) or found.dtype != np.float64:
+        raise KindError(f"{path}: extract() must give a float64 array of shape (n, {len(feature.names)})")
+    if len(feature.units) != len(feature.names) or set(feature.names) & set(FEATURE_NAMES):
+        raise KindError(f"{path}: needs a unit for each name, and names other than {', '.join(FEATURE_NAMES)}")
+    fresh: Feature = construct(type(feature), {}, path=path)
+    return fresh

@@ -91,6 +91,10 @@ class Registry:
         own = self._own(series.sensor_id, series.sensor_type)
         return _first(own.interval_ms, self.types.get(series.sensor_type, _NO_TYPE).interval_ms)
 
+    def time_zone(self, series: Series) -> str:
+        """Where the sensor of a completed series stands: IANA name, "" for UTC."""
+        return self._own(series.sensor_id, series.sensor_type).time_zone
+
     def _own(self, sensor_id: str, sensor_type: str) -> SensorInfo:
         # A device may send several types under one id; its entry speaks of one of them.
         own = self.sensors.get(sensor_id, _NO_SENSOR)

@@ -48,6 +48,10 @@ class Limits(Protocol):
         """Expected distance of readings; NaN when not configured."""
         ...
 
+    def time_zone(self, series: Series) -> str:
+        """IANA name, "" for UTC."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class SensorOutput:
@@ -223,13 +227,14 @@ class SensorShard:
             return
         known = len(self._sensor_slots)
         sensors = [self._sensor_slots.setdefault(one.sensor_id, len(self._sensor_slots)) for one in fresh]
-        types = {sensor: one.sensor_type for sensor, one in zip(reversed(sensors), reversed(fresh), strict=True)}
+        first = dict(zip(reversed(sensors), reversed(fresh), strict=True))
         self._sensor_of = np.concatenate([self._sensor_of, np.array(sensors, np.int64)])
         for place, column in enumerate(self._columns.values()):
             column.grow([one[place] for one in fresh])
         self._limits = np.concatenate([self._limits, np.array([self._registry.limits(one) for one in fresh])])
         self._checks.grow(len(self._sensor_slots))
-        self._detection.grow([types[sensor] for sensor in range(known, len(self._sensor_slots))])
+        new = [first[sensor] for sensor in range(known, len(self._sensor_slots))]
+        self._detection.grow([one.sensor_type for one in new], [self._registry.time_zone(one) for one in new])
         self._cadence.grow([self._registry.interval_ms(one) for one in fresh])
         self._panes.grow(fresh)
 

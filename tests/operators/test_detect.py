@@ -9,7 +9,9 @@ from operators.features import FEATURE_NAMES
 
 def _detection(window: int) -> Detection:
     detector = build("models.rolling_z.RollingZ", FEATURE_NAMES, {"window": window, "min_samples": 2})
-    return Detection([NamedDetector("z", "rule", 3.0, detector)])
+    detection = Detection([NamedDetector("z", "rule", 3.0, detector)])
+    detection.grow(["temperature"], [""])
+    return detection
 
 
 def _judge(detection: Detection, values: list[float], teaches: list[bool] | None = None) -> list[float]:
@@ -30,7 +32,6 @@ def _judge(detection: Detection, values: list[float], teaches: list[bool] | None
 
 def test_a_detector_whose_parameters_changed_starts_afresh_and_says_so() -> None:
     old = _detection(window=10)
-    old.grow(["temperature"])
     _judge(old, [1.0, 2.0, 3.0, 4.0])
     new = _detection(window=20)
     afresh = new.load(old.snapshot())
@@ -43,8 +44,6 @@ def test_a_detector_whose_parameters_changed_starts_afresh_and_says_so() -> None
 
 def test_rows_that_do_not_teach_are_scored_but_leave_no_trace() -> None:
     taught, untaught = _detection(window=10), _detection(window=10)
-    for detection in (taught, untaught):
-        detection.grow(["temperature"])
     calm = [1.0, 2.0, 1.0, 2.0]
     _judge(taught, calm)
     scores = _judge(untaught, [*calm, 100.0], [True] * 4 + [False])
@@ -55,6 +54,4 @@ def test_rows_that_do_not_teach_are_scored_but_leave_no_trace() -> None:
 def test_one_batch_equals_readings_one_by_one() -> None:
     values = np.random.default_rng(1).normal(size=40).round(2).tolist()
     whole, single = _detection(window=5), _detection(window=5)
-    for detection in (whole, single):
-        detection.grow(["temperature"])
     np.testing.assert_array_equal(_judge(whole, values), [_judge(single, [value])[0] for value in values])
