@@ -67,7 +67,8 @@ def test_an_edited_migration_is_refused(client: Client, tmp_path: Path) -> None:
     edited = folder / "0003_predictions.sql"
     edited.write_text(edited.read_text() + "-- one more line\n")
     (folder / "0099_later.sql").write_text("CREATE VIEW one AS SELECT 1;\n")
-    assert [state.state for state in migrate.status(client, folder=folder)][2::2] == ["edited", "pending"]
+    states = {state.name: state.state for state in migrate.status(client, folder=folder) if state.state != "applied"}
+    assert states == {"0003_predictions.sql": "edited", "0099_later.sql": "pending"}
     with pytest.raises(ClickHouseError, match=r"0003_predictions.sql was edited .* next number"):
         migrate.init(client, folder=folder)
     assert client.command("EXISTS one") == 0

@@ -16,8 +16,11 @@ def client(clickhouse: EmbeddedClickHouse) -> Iterator[Client]:
 
 
 def test_predictions_has_one_row_per_reading_and_detector(client: Client) -> None:
-    reading = "('a', '2026-01-01 00:00:00', 7.5, 'spike', true, {'z': 4, 'warming': nan}, ['z', 'stuck'])"
-    columns = "(sensor_id, time, value, label, is_anomaly, scores, flagged_by)"
+    reading = (
+        "('a', '2026-01-01 00:00:00', 7.5, 'spike', true, {'z': 4, 'warming': nan}, ['z', 'stuck'], {'z': 2.5}, "
+        """'{"z": "2026-01-01T00:00Z"}')"""
+    )
+    columns = "(sensor_id, time, value, label, is_anomaly, scores, flagged_by, surprises, model_versions)"
     for _ in range(2):  # delivered twice
         client.command(f"INSERT INTO readings {columns} VALUES {reading}")
     client.command("INSERT INTO readings (sensor_id, time) VALUES ('no detector', '2026-01-01 00:00:00')")
@@ -29,6 +32,38 @@ def test_predictions_has_one_row_per_reading_and_detector(client: Client) -> Non
         ("warming", False),
     ]
     assert {tuple(row[:4]) for row in rows} == {("a", 7.5, "spike", True)}
+    calibrated = client.query("SELECT surprise, model_version FROM predictions ORDER BY detector DESC").result_rows
+    assert [tuple(row) for row in calibrated if row[0] == row[0]] == [(2.5, "2026-01-01T00:00Z")]
+    assert {row[1] for row in calibrated} == {"", "2026-01-01T00:00Z"}
+
+
+def judged(client: Client, second: int, label: str, flagged_by: str, *, rule: bool, model: bool) -> None:
+    client.command(
+        "INSERT INTO readings (sensor_id, time, label, scores, flagged_by, is_anomaly, rule_anomaly, model_anomaly, "
+        f"sensor_type, location) VALUES ('a', '2026-01-01 00:00:{second:02}', '{label}', {{'z': 1, 'f': 1}}, "
+        f"{flagged_by}, {model}, {rule}, {model}, 't', 'hall')"
+    )
+
+
+def test_detector_quality_against_the_truth_where_it_is_known(client: Client) -> None:
+    for _ in range(2):  # delivered twice
+        judged(client, 1, "spike", "['z', 'f']", rule=True, model=True)
+        judged(client, 2, "spike", "['f']", rule=False, model=True)
+        judged(client, 3, "normal", "['z']", rule=True, model=False)
+        judged(client, 4, "", "['z', 'stuck']", rule=True, model=False)
+        judged(client, 5, "normal", "[]", rule=False, model=False)
+    sql = "SELECT detector, flagged, agreement, hits, false_alarms, precision, recall, f1 FROM detector_quality"
+    found = {row[0]: tuple(row[1:]) for row in client.query(sql).result_rows}
+    assert found == {
+        "z": (3, 2 / 5, 1, 1, 1 / 2, 1 / 2, 2 / 4),
+        "f": (2, 1.0, 2, 0, 1.0, 1.0, 1.0),
+        "stuck": (1, 2 / 5, 0, 0, None, 0.0, 0.0),
+        "= rules": (3, 2 / 5, 1, 1, 1 / 2, 1 / 2, 2 / 4),
+        "= models": (2, 1.0, 2, 0, 1.0, 1.0, 1.0),
+        "= verdict": (2, 1.0, 2, 0, 1.0, 1.0, 1.0),
+    }
+    (row,) = client.query("SELECT * FROM rules_and_models").result_rows
+    assert row == ("t", "hall", 5, 1, 2, 1, 1, 2 / 5)
 
 
 def act(client: Client, second: int, action: str, *, alert: str = "", matchers: str = "", until: str = "NULL") -> None:
