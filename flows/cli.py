@@ -18,6 +18,7 @@ COMMANDS = {
     "run": ("run:run", "Run a flow until it is told to stop; Ctrl-C or SIGTERM drains it."),
     "simulate": ("data:simulate", "Send simulated sensors to the first topic, with faults and their ground truth."),
     "replay": ("data:replay", "Send files to the first topic, merged by event time."),
+    "backtest": ("backtest:backtest", "Judge a recorded file as the flow would have; no broker, no ClickHouse."),
     "query": ("query:query", "Ask ClickHouse."),
     "db": ("db:app", "The tables in ClickHouse."),
     "check": ("check:check", "Try out configuration, broker, topics, keys, ClickHouse and schema."),

@@ -72,6 +72,7 @@ def is_peoples_error(error: BaseException) -> bool:
     from infra.clickhouse.client import ClickHouseError
     from infra.embedded.process import ChildFailed
     from infra.kafka.client import KafkaFailure
+    from infra.plot import PlotError
     from infra.registry import RegistryError
     from infra.simulate.config import SimulationError
     from infra.simulate.files import ReplayError
@@ -86,6 +87,7 @@ def is_peoples_error(error: BaseException) -> bool:
         SimulationError,
         ReplayError,
         RegistryError,
+        PlotError,
         KindError,
         TooManyRejects,
     )

@@ -1,0 +1,202 @@
+"""Recorded columns through the very same operators as the flow's, in one causal pass: no broker, no ClickHouse.
+
+One backtest is one partition with one shard. Rows are its messages, a row's columns the readings within one; time is
+event time only, nothing falls idle, and no time stamp is compared with a clock.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from typing import Any
+
+import msgspec
+import numpy as np
+from bytewax.testing import TestingSink, TestingSource
+
+from flows.parts import Parts
+from flows.ports import Ports
+from flows.settings import Settings
+from operators.batches import LATE, ON_TIME, Flags, Floats, Ints, Lists, ReadingBatch, Rows, Series
+from operators.intake import IntakeBatch
+from operators.registry import Registry
+from operators.series_codes import SeriesCodes
+from operators.timestamps import LATEST_MS
+
+TOPIC = "backtest"
+_SOURCE = f"{TOPIC}/0"
+BATCH_READINGS = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnVerdicts:
+    """What the flow said of one column, one entry per row.
+
+    score: NaN while unknown and where there was no reading. flagged_by: names of rules and models, joined by ", ".
+    expected, low, high: the value expected and the ends of its interval; NaN while unknown.
+    """
+
+    score: Floats
+    is_anomaly: Flags
+    flagged_by: list[str]
+    expected: Floats
+    low: Floats
+    high: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestResult:
+    """One entry per row, in the order given.
+
+    score: the largest of the columns' scores; NaN where all are. is_anomaly: any column is flagged.
+    """
+
+    score: Floats
+    is_anomaly: Flags
+    columns: dict[str, ColumnVerdicts]
+
+
+def threshold(settings: Settings) -> float:
+    """The score from which on a reading is flagged."""
+    return 1.0
+
+
+def run(
+    settings: Settings,
+    time_ms: Ints,
+    columns: Mapping[str, Floats],
+    *,
+    series: Mapping[str, Series | Sequence[Series]] | None = None,
+    asset: str = "",
+    registry: Registry | None = None,
+    batch_readings: int = BATCH_READINGS,
+    on_progress: Callable[[int], None] | None = None,
+) -> BacktestResult:
+    """Judge rows in the order given; the result does not depend on `batch_readings`.
+
+    time_ms: (n,) epoch milliseconds; a row whose time lies outside 1970 .. 2299 has no readings.
+    columns: (n,) values by name; NaN where there is none. Each column is one sensor of that name and type, unless
+    series: says otherwise, for all its rows or row by row.
+    asset: what all columns belong to.
+    on_progress: told after each batch how many rows are done.
+
+    A reading that repeats an earlier one (same sensor, time and value) gets its verdict.
+    """
+    registry = registry or Registry()
+    readings = _readings(
+        time_ms,
+        columns,
+        series=series or {},
+        asset=asset,
+        registry=registry,
+        lateness_ms=settings.event_time.lateness.ms,
+    )
+    seen = _Seen(len(time_ms), len(columns))
+    for rows in _judged(settings, registry, readings, batch_readings, on_progress):
+        seen.take(rows)
+    seen.fill_repeats(readings)
+    found = {name: seen.column(place) for place, name in enumerate(columns)}
+    score = np.fmax.reduce([one.score for one in found.values()])
+    return BacktestResult(score, np.any([one.is_anomaly for one in found.values()], axis=0), found)
+
+
+def _readings(
+    time_ms: Ints,
+    columns: Mapping[str, Floats],
+    *,
+    series: Mapping[str, Series | Sequence[Series]],
+    asset: str,
+    registry: Registry,
+    lateness_ms: int,
+) -> ReadingBatch:
+    """All readings, row by row and within a row by column, with the watermark as a partition's intake stamps it."""
+    codes = SeriesCodes(registry)
+    values = np.column_stack(list(columns.values()))
+    code = np.empty(values.shape, np.int32)
+    for place, name in enumerate(columns):
+        given = series.get(name, Series(name, name))
+        many = [given] if isinstance(given, Series) else given
+        code[:, place] = [codes.code(one._replace(asset_id=asset or one.asset_id)) for one in many]
+    plausible = (time_ms >= 0) & (time_ms <= LATEST_MS)
+    row, column = np.nonzero(np.isfinite(values) & plausible[:, None] & (code >= 0))  # below 0: a type that is refused
+    times = time_ms[row]
+    watermark = np.maximum.accumulate(times) - lateness_ms
+    return ReadingBatch(
+        codes.series,
+        code[row, column],
+        times,
+        values[row, column],
+        row,
+        column.astype(np.int32),
+        watermark,
+        np.where(times < watermark, LATE, ON_TIME).astype(np.uint8),
+    )
+
+
+def _judged(
+    settings: Settings,
+    registry: Registry,
+    readings: ReadingBatch,
+    size: int,
+    on_progress: Callable[[int], None] | None,
+) -> Iterator[Rows]:
+    """Rows for the table readings, as the flow would store them; so many readings at a time."""
+    # Windows and other shards change no verdict, only the time it takes.
+    event_time = msgspec.structs.replace(settings.event_time, shards_per_partition=1)
+    settings = msgspec.structs.replace(settings, event_time=event_time, windows=())
+    parts = Parts(settings, Ports((_SOURCE,), lambda _: TestingSource([]), TestingSink([]), registry))
+    clock, shard = parts.clock(_SOURCE), parts.sensor_shard(f"{_SOURCE}/0")
+    for begin in range(0, len(readings), size):
+        batch = readings.take(np.arange(begin, min(begin + size, len(readings))))
+        clocked = clock.on_batch(IntakeBatch(TOPIC, 0, batch, None, (), int(batch.watermark_ms[-1]), False))
+        for part in clocked.shards:
+            yield from (rows for rows in shard.on_batch(part).rows if rows.table == "readings")
+        if on_progress is not None:
+            on_progress(int(batch.offset[-1]) + 1)
+
+
+class _Seen:
+    """Verdicts by row and column."""
+
+    def __init__(self, rows: int, columns: int) -> None:
+        self._numbers = {name: np.full((rows, columns), np.nan) for name in ("score", *_EXPECTED)}
+        self._is_anomaly = np.zeros((rows, columns), np.bool_)
+        self._flagged_by = np.full((rows, columns), "", object)
+        self._stored = np.zeros((rows, columns), np.bool_)
+
+    def take(self, rows: Rows) -> None:
+        """Rows of the table readings."""
+        at: Any = (rows.columns["offset"], rows.columns["idx"])
+        for name, numbers in self._numbers.items():
+            if name in rows.columns:
+                numbers[at] = rows.columns[name]
+        self._is_anomaly[at] = rows.columns["is_anomaly"]
+        flagged_by = rows.columns["flagged_by"]
+        assert isinstance(flagged_by, Lists)
+        for row in np.flatnonzero(flagged_by.chosen.any(axis=1)).tolist():
+            names = compress(flagged_by.names, flagged_by.chosen[row].tolist())
+            self._flagged_by[at[0][row], at[1][row]] = ", ".join(names)
+        self._stored[at] = True
+
+    def fill_repeats(self, readings: ReadingBatch) -> None:
+        """Readings that were dropped as repeated get the verdict on the one they repeat."""
+        repeated = ~self._stored[readings.offset, readings.idx]
+        if not repeated.any():
+            return
+        near = readings.take(np.flatnonzero(np.isin(readings.time_ms, readings.time_ms[repeated])))
+        latest: dict[tuple[int, int, float], tuple[int, int]] = {}
+        keys = zip(near.code.tolist(), near.time_ms.tolist(), near.value.tolist(), strict=True)
+        for key, at in zip(keys, zip(near.offset.tolist(), near.idx.tolist(), strict=True), strict=True):
+            if self._stored[at]:
+                latest[key] = at
+            else:
+                for array in (*self._numbers.values(), self._is_anomaly, self._flagged_by):
+                    array[at] = array[latest[key]]
+
+    def column(self, place: int) -> ColumnVerdicts:
+        """All rows of one column."""
+        score, expected, low, high = (self._numbers[name][:, place] for name in ("score", *_EXPECTED))
+        flagged_by = self._flagged_by[:, place].tolist()
+        return ColumnVerdicts(score, self._is_anomaly[:, place], flagged_by, expected, low, high)
+
+
+_EXPECTED = ("expected", "expected_low", "expected_high")
