@@ -10,7 +10,7 @@ from threading import Event, Thread
 
 from flows.production import clickhouse_address, connection
 from flows.settings import Settings
-from flows.story import Pulse, Story, Summary
+from flows.story import Pulse, Rightness, Story, Summary
 from infra.embedded.process import ChildProcess
 from infra.embedded.supervisor import Supervisor
 from infra.kafka.admin import group_lag
@@ -20,6 +20,7 @@ from infra.simulate.simulation import Simulation
 
 _EPOCH = "2s"
 _POLL_S = 1.0
+_FIRST_ROWS = 5_000
 
 
 @dataclass
@@ -53,7 +54,34 @@ class Demo:
         self._story = Story(clickhouse_address(settings))
         self._problem: Exception | None = None
 
-    def start_worker(self, config: Path | None) -> None:
+    def send_history(self, past_ms: int, config: Path | None, on_progress: Callable[[float], None]) -> None:
+        """So much past, or what is missing of it since an earlier demo, at full speed; on_progress: share done.
+
+        The worker starts when each partition holds some: an empty one would count as idle and hold no window back.
+        """
+        self._now_ms = wall_clock_ms()
+        newest_ms = self._story.newest_ms()
+        begin_ms = max(self._now_ms - past_ms, 0 if newest_ms is None else min(newest_ms + 1, self._now_ms))
+        span_ms = max(1, self._now_ms - begin_ms)
+        self._history_began_s = time.monotonic()
+        first_ms = min(self._now_ms, begin_ms + self._simulation.rows_to_ms(_FIRST_ROWS))
+
+        def send(from_ms: int, to_ms: int) -> None:
+            self.course.history_messages += history(
+                self._simulation,
+                self._producer,
+                topic=self.settings.kafka.topics[0],
+                from_ms=from_ms,
+                to_ms=to_ms,
+                stop=self._stop,
+                on_progress=lambda done_ms: on_progress((done_ms - begin_ms) / span_ms),
+            )
+
+        send(begin_ms, first_ms)
+        self._start_worker(config)
+        send(first_ms, self._now_ms)
+
+    def _start_worker(self, config: Path | None) -> None:
         """The flow, in a process of its own, as in production."""
         settings = self.settings
         data_dir = Path(settings.data_dir).absolute()
@@ -74,24 +102,6 @@ class Demo:
                 stop_timeout_s=60,
             )
         )
-
-    def send_history(self, past_ms: int, on_progress: Callable[[float], None]) -> None:
-        """So much past, or what is missing of it since an earlier demo, at full speed; on_progress: share done."""
-        self._now_ms = wall_clock_ms()
-        newest_ms = self._story.newest_ms()
-        begin_ms = max(self._now_ms - past_ms, 0 if newest_ms is None else min(newest_ms + 1, self._now_ms))
-        span_ms = max(1, self._now_ms - begin_ms)
-        began_s = time.monotonic()
-        self.course.history_messages = history(
-            self._simulation,
-            self._producer,
-            topic=self.settings.kafka.topics[0],
-            from_ms=begin_ms,
-            to_ms=self._now_ms,
-            stop=self._stop,
-            on_progress=lambda done_ms: on_progress((done_ms - begin_ms) / span_ms),
-        )
-        self._history_began_s = began_s
 
     def catch_up(self, on_progress: Callable[[int], None]) -> None:
         """Wait until the flow has read everything; on_progress: messages still to be read."""
@@ -143,14 +153,14 @@ class Demo:
             self._problem = error
             self._stop.set()
 
-    def finish(self) -> Summary:
-        """Let the flow read what is left, drain it, and count."""
+    def finish(self) -> tuple[Summary, list[Rightness]]:
+        """Let the flow read what is left, drain it, count, and compare verdicts with the truth."""
         deadline_s = time.monotonic() + 60
         while self._lag() and time.monotonic() < deadline_s:
             self._supervisor.check()
             time.sleep(0.2)
         self._worker.stop()
-        return self._story.summary()
+        return self._story.summary(), self._story.comparison()
 
     def close(self) -> None:
         """Let go of the connections."""

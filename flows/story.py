@@ -52,6 +52,21 @@ class Summary:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class Rightness:
+    """How one detector, all rules, all models, or the verdict did; precision, recall and f1 None without known faults.
+
+    agreement: share of the readings on which it says what the verdict says.
+    """
+
+    name: str
+    flagged: int
+    agreement: float
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
 class Story:
     """Asks ClickHouse."""
 
@@ -104,6 +119,12 @@ class Story:
             flagged=flagged,
             faulty=faulty,
         )
+
+    def comparison(self) -> list[Rightness]:
+        """Rules beside models beside the verdict, the latter last. Raises ClickHouseError."""
+        sql = "SELECT detector, flagged, agreement, precision, recall, f1 FROM detector_quality"
+        rows = [Rightness(*row) for row in self._rows(sql)]
+        return sorted(rows, key=lambda one: one.name.startswith("= "))
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -2,6 +2,7 @@
 
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -16,7 +17,7 @@ from flows.demo import Course, Demo
 from flows.local import local_services
 from flows.production import prepare
 from flows.settings import Settings
-from flows.story import Pulse, Summary
+from flows.story import Pulse, Rightness, Summary
 from infra.embedded.supervisor import Supervisor
 
 _LINE_EVERY_S = 5.0
@@ -45,21 +46,23 @@ def demo(
     past_ms = duration_ms(past, "--history")
     given = _simulating(invocation.given, rate=rate, sensors=sensors, seed=seed)
     console = Console(highlight=False)
-    summary = None
+    counted = None
     with Supervisor() as supervisor, local_services(given, supervisor) as settings:
         prepare(settings)
         _say_where(console, settings)
         with closing(Demo(settings, supervisor)) as the_demo:
-            the_demo.start_worker(invocation.config)
             with _progress(console) as progress:
-                _history(the_demo, past_ms, progress)
+                _history(the_demo, past_ms, invocation.config, progress)
             if not supervisor.stop.is_set():
                 _live(console, the_demo, seconds)
             with console.status("letting the flow finish"):
-                summary = the_demo.finish()
-    if summary is None:  # stopped before anything ran
+                counted = the_demo.finish()
+    if counted is None:  # stopped before anything ran
         return
+    summary, comparison = counted
     _say_summary(console, summary, the_demo.course)
+    _say_comparison(console, comparison)
+    _say_what_to_ask(console)
     if summary.differences:
         raise typer.Exit(1)
 
@@ -107,9 +110,9 @@ def _progress(console: Console) -> Progress:
     return Progress(*columns, console=console)
 
 
-def _history(the_demo: Demo, past_ms: int, progress: Progress) -> None:
+def _history(the_demo: Demo, past_ms: int, config: Path | None, progress: Progress) -> None:
     sending = progress.add_task("history: sending", total=1.0, told="")
-    the_demo.send_history(past_ms, lambda share: progress.update(sending, completed=share))
+    the_demo.send_history(past_ms, config, lambda share: progress.update(sending, completed=share))
     total = the_demo.course.history_messages
     progress.update(sending, completed=1.0, told=f"{total:,} readings")
     reading = progress.add_task("history: processing", total=max(1, total), told="")
@@ -180,6 +183,25 @@ def _say_summary(console: Console, summary: Summary, course: Course) -> None:
         console.print(f"  [bold red]the sums do not agree:[/] {difference}")
     if not summary.differences:
         console.print("  [green]the sums agree: every reading is accounted for[/]")
+
+
+def _say_comparison(console: Console, comparison: list[Rightness]) -> None:
+    console.print("[bold]verdicts beside the simulated truth, reading by reading[/]")
+    table = Table(
+        "", "flagged", "agreement", "precision", "recall", "F1", header_style="bold", box=None, padding=(0, 2)
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for one in comparison:
+        shares = ["-" if share is None else f"{share:.1%}" for share in (one.agreement, one.precision, one.recall)]
+        f1 = "-" if one.f1 is None else f"{one.f1:.3f}"
+        style = "bold" if one.name.startswith("= ") else ""
+        table.add_row(one.name, f"{one.flagged:,}", *shares, f1, style=style)
+    console.print(table)
+    console.print("  agreement: share of readings on which it says what the verdict says", style="dim")
+
+
+def _say_what_to_ask(console: Console) -> None:
     console.print("Ask what was stored, for example:")
     console.print(
         '  streamgauge query "SELECT * FROM windows_final ORDER BY start DESC LIMIT 5"', style="cyan", soft_wrap=True

@@ -44,6 +44,9 @@ def test_a_demo_ends_with_a_summary_that_adds_up_and_its_data_can_be_queried(env
     readings = count_of("readings in", demo.stdout)
     assert readings == sum(ends)
     assert readings > 120 * 50 * 0.9
+    assert ends[1] < 0.05 * readings, "no partition was taken for idle while its history was on its way"
+    for name in ("z-score", "= rules", "= models", "= verdict"):
+        assert re.search(rf"^ *{name} +[\d,]+ +\d+\.\d%", demo.stdout, re.MULTILINE), demo.stdout
     assert count_of("windows closed", demo.stdout) > 0
     sql = "SELECT (SELECT count() FROM readings_final) AS readings, (SELECT count() FROM windows_final) AS windows"
     kept = streamgauge("query", "-f", "csv", sql, env=env)
