@@ -22,6 +22,7 @@ COMMANDS = {
     "query": ("query:query", "Ask ClickHouse."),
     "db": ("db:app", "The tables in ClickHouse."),
     "check": ("check:check", "Try out configuration, broker, topics, keys, ClickHouse and schema."),
+    "explain-reading": ("explain_reading:explain_reading", "What made the verdict on one reading."),
     "explain": ("explain:explain", "Draw a flow and list every setting with its source; secrets stay hidden."),
 }
 """Name -> where it is in flows/commands, and what it does in a line."""

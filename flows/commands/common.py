@@ -70,6 +70,7 @@ def is_peoples_error(error: BaseException) -> bool:
     """Whether it is something a user, an operator or a machine did wrong, to be shown as one line."""
     from flows.settings import SettingsError
     from infra.clickhouse.client import ClickHouseError
+    from infra.clickhouse.reading import UnknownReading
     from infra.embedded.process import ChildFailed
     from infra.kafka.client import KafkaFailure
     from infra.plot import PlotError
@@ -82,6 +83,7 @@ def is_peoples_error(error: BaseException) -> bool:
     known = (
         SettingsError,
         ClickHouseError,
+        UnknownReading,
         KafkaFailure,
         ChildFailed,
         SimulationError,
