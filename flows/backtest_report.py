@@ -24,9 +24,11 @@ from operators.batches import Floats
 _SHOWN_PROBLEMS = 5
 
 
-def check_writable(path: Path) -> None:
-    """Found out before the work is done. Raises ReplayError."""
+def check_writable(path: Path, *, read: Path) -> None:
+    """Found out before the work is done: `path` can be written and is not the file read. Raises ReplayError."""
     folder = path.absolute().parent
+    if path.resolve() == read.resolve():
+        raise ReplayError(f"{path}: is the file to be read; name another one")
     if path.is_dir():
         raise ReplayError(f"{path}: is a directory; name a file")
     if not folder.is_dir():

@@ -65,13 +65,14 @@ def backtest(
     to_stdout = out is not None and str(out) == "-"
     for path in (out, picture):
         if path is not None and not (to_stdout and path is out):
-            check_writable(path)
+            check_writable(path, read=file)
     if picture is not None:
         plot.check_installed()
     column, label_file = _label_source(labels)
+    named = [one.strip() for one in value_columns.split(",")]
     mapping = ColumnMapping(
         time_column=time_column,
-        value_columns=tuple((value_column or []) + ([one for one in value_columns.split(",") if one])),
+        value_columns=tuple(dict.fromkeys((value_column or []) + [one for one in named if one])),
         sensor_type=sensor_type,
         location=location,
         asset_id=asset,

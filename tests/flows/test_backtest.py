@@ -187,7 +187,7 @@ def test_one_row_out_per_row_in(tmp_path: Path) -> None:
 
 def test_several_columns_have_a_score_each(tmp_path: Path) -> None:
     file, out = write(tmp_path / "in.csv"), tmp_path / "out.csv"
-    invoke(file, "--value-columns", "a,b", "--asset", "pump", "--details", "--out", out)
+    invoke(file, "--value-columns", "a, b", "--asset", "pump", "--details", "--out", out)
     row = rows_of(out)[100]
     assert list(row)[:5] == ["when", "score", "is_anomaly", "score:a", "score:b"]
     assert {"expected:a", "expected_low:b", "expected_high:b", "flagged_by:a"} < row.keys()
@@ -252,6 +252,7 @@ def test_a_picture_is_drawn(tmp_path: Path) -> None:
         (["in.csv", "--value-columns", "a,x"], "'x': no such column; there are 'when', 'a', 'b', 'fault'"),
         (["in.csv", "--time-column", "x"], "'x': no such column; there are"),
         (["in.csv", "--out", "no/such/out.csv"], "no/such/out.csv: there is no directory"),
+        (["in.csv", "--out", "./in.csv"], "in.csv: is the file to be read"),
         (["in.csv", "--plot", "."], "is a directory"),
         (["in.csv", "--plot", "out.doc"], "out.doc: cannot be written"),
         (["in.csv", "--labels", "none.json"], "none.json: no such file with labels"),
