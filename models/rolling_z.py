@@ -54,8 +54,7 @@ class RollingZ:
     def learn(self, batch: Batch) -> None:
         """See Detector."""
         slots = slot_column(batch.slots, self._sensors)
-        self._ring[slots, self._learnt[slots] % self._window] = batch.values
-        self._learnt[slots] += 1
+        _learn(self._ring, self._learnt, slots, column(batch.values, np.float64))
 
     def reset(self, slots: Slots) -> None:
         """See Detector."""
@@ -76,6 +75,14 @@ class RollingZ:
         check_state(state, version=VERSION, window=self._window)
         self._ring, self._learnt = np.array(state["ring"], np.float64), np.array(state["learnt"], np.int64)
         self._sensors = len(self._learnt)
+
+
+@compiled
+def _learn(ring: Floats, learnt: Slots, slots: Slots, values: Floats) -> None:
+    for row in range(len(slots)):
+        slot = slots[row]
+        ring[slot, learnt[slot] % ring.shape[1]] = values[row]
+        learnt[slot] += 1
 
 
 @compiled

@@ -22,10 +22,11 @@ VERSION = 1
 
 
 class Scaling:
-    """Means and variances of `width` features of a shard's sensors."""
+    """Means and variances of `width` features of a shard's sensors; besides: columns that are left alone."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, besides: slice = slice(0)) -> None:
         self._width = width
+        self._columns = np.delete(np.arange(width), besides)
         self._sensors = 0
         self._moments = np.empty((0, width, 2))
         self._learnt = np.empty(0, np.int64)
@@ -39,10 +40,11 @@ class Scaling:
     def take_in(self, slots: Slots, features: Floats, teaches: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Floats:
         """(n, width) features in order of arrival -> (n, width) scaled; each row is scaled, then learnt.
 
-        teaches: (n,) rows to learn; of those only rows without a missing feature are. NaN stays NaN.
+        teaches: (n,) rows to learn; of those only rows without a missing feature are. NaN stays NaN. Columns that are
+        left alone hold nothing of use.
         """
         scaled = np.empty((len(slots), self._width))
-        _scale(self._moments, self._learnt, slots, features, teaches, scaled)
+        _scale(self._moments, self._learnt, self._columns, slots, features, teaches, scaled)
         return scaled
 
     @property
@@ -72,20 +74,20 @@ class Scaling:
 def _scale(
     moments: Floats,
     learnt: Slots,
+    columns: Slots,
     slots: Slots,
     features: Floats,
     teaches: np.ndarray[tuple[int], np.dtype[np.bool_]],
     scaled: Floats,
 ) -> None:
-    width = features.shape[1]
     for row in range(len(slots)):
         slot = slots[row]
         known = learnt[slot]
         complete = teaches[row]
-        for k in range(width):
+        for k in columns:
             complete = complete and not np.isnan(features[row, k])
         rate = max(1.0 / (known + 1), 1.0 / HORIZON)
-        for k in range(width):
+        for k in columns:
             mean, variance = moments[slot, k, 0], moments[slot, k, 1]
             away = features[row, k] - mean  # NaN for a missing feature
             deviation = max(np.sqrt(variance), NOISE * abs(mean))

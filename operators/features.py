@@ -38,8 +38,8 @@ FEATURE_NAMES = tuple(FEATURES)
 WINDOW, SHORT = 32, 8
 MOST_FLAT = 1000
 
-_OWN_SCALE = 8
-"""So many of the first features are scaled to the sensor's past; the others lie on circles."""
+_CIRCLES = slice(8, 12)
+"""Columns that need no sensor's past to be scaled."""
 _MINUTE_MS = 60_000
 _LARGEST = 1e150
 """Squares of what is larger could overflow; such features are cut to this."""
@@ -111,6 +111,14 @@ def _vectors(slot: Ints, time_ms: Ints, value: Floats, in_order: Flags, past: _P
         last_ms[s], seen[s] = time_ms[i], n + 1
 
 
+@compiled
+def _circles(local_ms: Ints, vectors: Floats) -> None:
+    for i in range(len(local_ms)):
+        minute = local_ms[i] // _MINUTE_MS
+        vectors[i, 8], vectors[i, 9] = _DAY[minute % 1440]
+        vectors[i, 10], vectors[i, 11] = _WEEK[(minute + _THURSDAY) % 10_080]
+
+
 @dataclass(frozen=True, slots=True)
 class Vectors:
     """(n, features) each, columns in the order of `Features.names`.
@@ -133,7 +141,7 @@ class Features:
         self._past = _Past(np.empty((0, WINDOW)), empty, empty, empty)
         self._local = LocalTime()
         self._rounds = Rounds()
-        self._scaling = Scaling(_OWN_SCALE + len(self.names) - len(FEATURE_NAMES))
+        self._scaling = Scaling(len(self.names), besides=_CIRCLES)
 
     def grow(self, zones: list[str]) -> None:
         """New slots follow the ones there are: the time zones of the sensors, IANA names, "" for UTC."""
@@ -154,21 +162,15 @@ class Features:
         in_order: readings that are their sensor's newest; others have no differences and are not remembered.
         """
         slot, time_ms, value = column(slot, np.int64), column(time_ms, np.int64), column(value, np.float64)
+        in_order = column(in_order, np.bool_)
         raw = np.empty((len(slot), len(self.names)))
-        _vectors(slot, time_ms, value, column(in_order, np.bool_), self._past, raw)
-        minute = self._local.of(slot, time_ms) // _MINUTE_MS
-        raw[:, 8:10] = _DAY[minute % 1440]
-        raw[:, 10:12] = _WEEK[(minute + _THURSDAY) % 10_080]
+        _vectors(slot, time_ms, value, in_order, self._past, raw)
+        _circles(self._local.of(slot, time_ms), raw)
         if self._own:
-            raw[:, 12:] = self._own_columns(slot, time_ms, value, in_order)
-        scaled = np.empty_like(raw)
-        if self._own:
-            to_past = np.concatenate([raw[:, :_OWN_SCALE], raw[:, 12:]], axis=1)
-            own = self._scaling.take_in(slot, np.clip(to_past, -_LARGEST, _LARGEST), in_order)
-            scaled[:, :_OWN_SCALE], scaled[:, 12:] = own[:, :_OWN_SCALE], own[:, _OWN_SCALE:]
-        else:
-            scaled[:, :_OWN_SCALE] = self._scaling.take_in(slot, raw[:, :_OWN_SCALE].copy(), in_order)
-        scaled[:, 8:12] = 0.5 + 0.5 * raw[:, 8:12]
+            own = self._own_columns(slot, time_ms, value, in_order)
+            raw[:, len(FEATURE_NAMES) :] = np.clip(own, -_LARGEST, _LARGEST)
+        scaled = self._scaling.take_in(slot, raw, in_order)
+        scaled[:, _CIRCLES] = 0.5 + 0.5 * raw[:, _CIRCLES]
         return Vectors(raw, scaled)
 
     def _own_columns(self, slot: Ints, time_ms: Ints, value: Floats, in_order: Flags) -> Floats:
