@@ -26,7 +26,7 @@ _GAP_STEPS = 10
 _ABOVE, _BELOW, _BETWEEN = 0.8, 0.52, 0.36
 """Room around panels, inches."""
 _INK, _MUTED, _FAINT = "#22303c", "#6b7884", "#e4e8ec"
-_VALUE, _BAND, _SCORE, _ALARM, _TRUTH = "#2f6690", "#9fc2dc", "#4a4e69", "#d1344b", "#f0b429"
+_VALUE, _BAND, _SCORE, _ALARM, _TRUTH = "#2f6690", "#5fb49c", "#4a4e69", "#d1344b", "#f0b429"
 
 
 class PlotError(Exception):
@@ -129,13 +129,23 @@ def _draw_panel(axis: "Axes", picture: Picture, panel: Panel) -> None:
     band = np.isfinite(panel.low) & np.isfinite(panel.high)
     if band.any():
         at, (low, high) = _means(picture.time_ms[band], panel.low[band], panel.high[band])
-        axis.fill_between(_dates(at), low, high, color=_BAND, alpha=0.45, linewidth=0, label="expected")
+        axis.fill_between(_dates(at), low, high, color=_BAND, alpha=0.3, linewidth=0, label="expected")
+        for end in (low, high):  # above the values, which may fill the band
+            axis.plot(_dates(at), end, color=_BAND, linewidth=0.7, zorder=3)
     at, drawn = thinned(time_ms, value)
-    axis.plot(_dates(at), drawn, color=_VALUE, linewidth=0.9, label="value")
+    axis.plot(_dates(at), drawn, color=_VALUE, linewidth=0.9 if len(value) < _BINS else 0.6, label="value")
     flagged = panel.is_anomaly[known]
     at, marks = thinned(time_ms[flagged], value[flagged], broken=False)
     axis.plot(
-        _dates(at), marks, ".", color=_ALARM, markersize=5.5, markeredgewidth=0, alpha=0.85, label="verdict: anomaly"
+        _dates(at),
+        marks,
+        ".",
+        zorder=4,
+        color=_ALARM,
+        markersize=5.5,
+        markeredgewidth=0,
+        alpha=0.85,
+        label="verdict: anomaly",
     )
     axis.set_title(panel.name, loc="left", fontsize=9, color=_INK, pad=3)
     if len(value):
