@@ -14,6 +14,7 @@ FEATURES = ("value", "delta", "hour")
 SENSORS = 4
 ROWS = 90
 
+TREES = {"n_trees": 3, "height": 4, "window_size": 20, "seed": 7}
 SCALED_TREES = {
     "steps": [
         {"kind": "river.preprocessing.MinMaxScaler"},
@@ -24,12 +25,19 @@ GAUSSIAN = {"kind": "river.anomaly.GaussianScorer", "params": {"grace_period": 1
 FOREST = {"window": 60, "min_rows": 20, "max_samples": 16, "n_estimators": 10, "every_ms": 10_000, "delay_ms": 2_000}
 FORECAST = {"kind": "river.time_series.HoltWinters", "params": {"alpha": 0.3}}
 
+
+def by_the_adapter(kind: str, params: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """River itself, also where `build` would take its compiled twin."""
+    return "models.river_adapter.RiverDetector", {"kind": kind, "params": params}
+
+
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "RollingZ": ("models.rolling_z.RollingZ", {"window": 30, "min_samples": 10}),
+    "HalfSpaceTrees": ("models.half_space_trees.HalfSpaceTrees", TREES),
     "GaussianScorer": ("river.anomaly.GaussianScorer", {"grace_period": 10}),
     "windowed GaussianScorer": ("river.anomaly.GaussianScorer", {"grace_period": 10, "window_size": 15}),
     "StandardAbsoluteDeviation": ("river.anomaly.StandardAbsoluteDeviation", {"warm_up": 10}),
-    "HalfSpaceTrees": ("river.anomaly.HalfSpaceTrees", {"n_trees": 3, "height": 4, "window_size": 20, "seed": 7}),
+    "River's HalfSpaceTrees": by_the_adapter("river.anomaly.HalfSpaceTrees", TREES),
     "OneClassSVM": ("river.anomaly.OneClassSVM", {"nu": 0.2}),
     "LODA": ("river.anomaly.LODA", {"n_random_cuts": 5}),
     "LocalOutlierFactor": ("river.anomaly.LocalOutlierFactor", {"n_neighbors": 3}),
