@@ -34,9 +34,14 @@ def by_the_adapter(kind: str, params: dict[str, Any]) -> tuple[str, dict[str, An
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "RollingZ": ("models.rolling_z.RollingZ", {"window": 30, "min_samples": 10}),
     "HalfSpaceTrees": ("models.half_space_trees.HalfSpaceTrees", TREES),
-    "GaussianScorer": ("river.anomaly.GaussianScorer", {"grace_period": 10}),
-    "windowed GaussianScorer": ("river.anomaly.GaussianScorer", {"grace_period": 10, "window_size": 15}),
-    "StandardAbsoluteDeviation": ("river.anomaly.StandardAbsoluteDeviation", {"warm_up": 10}),
+    "GaussianScorer": ("models.gaussian.GaussianScorer", {"grace_period": 10}),
+    "windowed GaussianScorer": ("models.gaussian.GaussianScorer", {"grace_period": 10, "window_size": 15}),
+    "StandardAbsoluteDeviation": ("models.absolute_deviation.StandardAbsoluteDeviation", {"warm_up": 10}),
+    "River's GaussianScorer": by_the_adapter("river.anomaly.GaussianScorer", {"grace_period": 10}),
+    "River's windowed GaussianScorer": by_the_adapter(
+        "river.anomaly.GaussianScorer", {"grace_period": 10, "window_size": 15}
+    ),
+    "River's StandardAbsoluteDeviation": by_the_adapter("river.anomaly.StandardAbsoluteDeviation", {}),
     "River's HalfSpaceTrees": by_the_adapter("river.anomaly.HalfSpaceTrees", TREES),
     "OneClassSVM": ("river.anomaly.OneClassSVM", {"nu": 0.2}),
     "LODA": ("river.anomaly.LODA", {"n_random_cuts": 5}),
