@@ -34,6 +34,10 @@ def by_the_adapter(kind: str, params: dict[str, Any]) -> tuple[str, dict[str, An
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "RollingZ": ("models.rolling_z.RollingZ", {"window": 30, "min_samples": 10}),
     "HalfSpaceTrees": ("models.half_space_trees.HalfSpaceTrees", TREES),
+    "Deviation": ("models.deviation.Deviation", {"long": 20}),
+    "step Deviation": ("models.deviation.Deviation", {"long": 1}),
+    "level shift Deviation": ("models.deviation.Deviation", {"long": 100, "short": 8}),
+    "SeasonalForecast": ("models.forecast.SeasonalForecast", {"level": 30}),
     "GaussianScorer": ("models.gaussian.GaussianScorer", {"grace_period": 10}),
     "windowed GaussianScorer": ("models.gaussian.GaussianScorer", {"grace_period": 10, "window_size": 15}),
     "StandardAbsoluteDeviation": ("models.absolute_deviation.StandardAbsoluteDeviation", {"warm_up": 10}),

@@ -1,0 +1,209 @@
+"""SeasonalForecast: what a sensor usually shows at this hour of the day, plus how far off that it has lately been."""
+
+from typing import NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from models.compiled import compiled
+from models.detector import Batch, Floats, Slots, Times, check_state
+from models.deviation import LARGEST
+from models.slots import column, resized, slot_column
+
+HOURS = 24
+KINDS_OF_HOURS = 2 * HOURS
+HOUR_MS = 3_600_000
+SHORTEST_H = 1e-6
+FURTHEST = 1e30
+"""Distances from the first value are cut to this: the profile is kept in single precision."""
+
+MIN_SAMPLES = 10
+WIDTH = 3.0 * 1.2533
+"""Half the expected interval in mean absolute residuals: 3 standard deviations, if residuals are normal."""
+
+CIRCLES = ("hour_sin", "hour_cos", "day_sin", "day_cos")
+
+VERSION = 1
+
+Places = npt.NDArray[np.int64]
+
+
+class _Past(NamedTuple):
+    """Per slot. profile: [0] mean value per hour, less the anchor, and [1] hours of readings it is made of.
+
+    recent: see ANCHOR .. LEARNT. newest: time of the last reading, epoch milliseconds.
+    """
+
+    profile: npt.NDArray[np.float32]
+    recent: Floats
+    newest: Times
+
+
+ANCHOR, USUAL, LEVEL, SPREAD, LEARNT = range(5)
+"""First value; what the profile said last; mean of the last residuals from the profile, and of the sizes of those from
+the forecast; readings learnt."""
+
+
+class _When(NamedTuple):
+    """Of the rows; places: where `CIRCLES` are among the features, none for UTC."""
+
+    time_ms: Times
+    features: Floats
+    places: Places
+
+
+class _Rates(NamedTuple):
+    """level: readings over which the level fades; days: over which the profile does."""
+
+    level: float
+    days: float
+
+
+class SeasonalForecast:
+    """Score: |value - expected|, in the sensor's unit. Expected is profile(hour) + level.
+
+    The profile is the mean value per hour of weekdays and of weekends, drawn through as a line between the middles of
+    hours; a kind of day without a profile yet borrows the other's. Each reading weighs as the time since the one
+    before, so sensors of any interval learn alike. The level is the recent mean of value - profile.
+
+    level: readings over which the level fades.
+    days: over which the profile fades.
+
+    The time of day and week is local when `feature_names` has hour_sin, hour_cos, day_sin and day_cos (unscaled), else
+    UTC. Memory: 432 bytes a sensor.
+    """
+
+    def __init__(self, feature_names: tuple[str, ...], *, level: int = 200, days: int = 14) -> None:
+        if level < 1 or days < 1:
+            raise ValueError(f"level = {level} readings, days = {days}: must be at least 1")
+        local = [feature_names.index(name) for name in CIRCLES if name in feature_names]
+        self._places: Places = np.array(local if len(local) == len(CIRCLES) else [], np.int64)
+        self._rates = _Rates(float(level), float(days))
+        self._sensors = 0
+        self._past = _Past(np.zeros((0, 2, KINDS_OF_HOURS), np.float32), np.zeros((0, 5)), np.zeros(0, np.int64))
+
+    def grow(self, sensors: int) -> None:
+        """See Detector."""
+        self._past = _Past._make(resized(one, sensors, 0) for one in self._past)
+        self._sensors = max(self._sensors, sensors)
+
+    def score(self, batch: Batch) -> Floats:
+        """See Detector."""
+        expected = self._expected(batch)
+        return np.abs(np.clip(batch.values, -LARGEST, LARGEST) - expected[:, 0])
+
+    def expected(self, batch: Batch) -> tuple[Floats, Floats, Floats]:
+        """See Forecasting. The interval holds about 99.7 % of normal residuals."""
+        found = self._expected(batch)
+        return found[:, 0], found[:, 0] - found[:, 1], found[:, 0] + found[:, 1]
+
+    def _expected(self, batch: Batch) -> Floats:
+        slots, when = slot_column(batch.slots, self._sensors), self._when(batch)
+        return _expected(self._past, slots, when)
+
+    def learn(self, batch: Batch) -> None:
+        """See Detector."""
+        slots, values = slot_column(batch.slots, self._sensors), column(batch.values, np.float64)
+        _learn(self._past, slots, self._when(batch), values, self._rates)
+
+    def _when(self, batch: Batch) -> "_When":
+        return _When(column(batch.time_ms, np.int64), column(batch.features, np.float64), self._places)
+
+    def reset(self, slots: Slots) -> None:
+        """See Detector."""
+        slots = slot_column(slots, self._sensors)
+        for one in self._past:
+            one[slots] = 0
+
+    @property
+    def nbytes(self) -> int:
+        """See Detector."""
+        return sum(one.nbytes for one in self._past)
+
+    def state(self) -> dict[str, object]:
+        """See Detector."""
+        past = tuple(one[: self._sensors].copy() for one in self._past)
+        return {"version": VERSION, "rates": tuple(self._rates), "past": past}
+
+    def load(self, state: dict[str, object]) -> None:
+        """See Detector."""
+        check_state(state, version=VERSION, rates=tuple(self._rates))
+        profile, recent, newest = cast(tuple[npt.ArrayLike, ...], state["past"])
+        self._past = _Past(np.array(profile, np.float32), np.array(recent, np.float64), np.array(newest, np.int64))
+        self._sensors = len(self._past.newest)
+
+
+@compiled
+def _hour_of(when: _When, row: int) -> float:
+    """0 .. 24 on weekdays, 24 .. 48 on weekends, in local time where it is known."""
+    if len(when.places) == 0 or np.isnan(when.features[row, when.places[0]]):
+        minutes = when.time_ms[row] // 60_000
+        hour = minutes % 1440 / 60.0
+        day = (minutes // 1440 + 3) % 7  # 1970-01-01 was a Thursday
+    else:
+        turn = when.features[row, when.places[0]], when.features[row, when.places[1]]
+        hour = np.arctan2(turn[0], turn[1]) % (2 * np.pi) * HOURS / (2 * np.pi)
+        week = np.arctan2(when.features[row, when.places[2]], when.features[row, when.places[3]]) % (2 * np.pi)
+        day = int(week * 7 / (2 * np.pi) + 1e-6)
+    return float(min(hour, 23.999999) + (HOURS if day >= 5 else 0))
+
+
+@compiled
+def _neighbours(hour: float) -> tuple[int, int, float]:
+    """The two entries of a profile whose middles an hour of 0 .. 48 lies between, and the weight of the second."""
+    kind = HOURS if hour >= HOURS else 0
+    place = hour - kind - 0.5
+    first = int(np.floor(place))
+    return kind + first % HOURS, kind + (first + 1) % HOURS, place - first
+
+
+@compiled
+def _of_profile(profile: npt.NDArray[np.float32], hour: float, otherwise: float) -> float:
+    """The profile at an hour; `otherwise` where nothing is known of it."""
+    first, second, weight = _neighbours(hour)
+    total, weights = 0.0, 0.0
+    for place, part in ((first, 1.0 - weight), (second, weight)):
+        known = place if profile[1, place] > 0.0 else (place + HOURS) % KINDS_OF_HOURS
+        if profile[1, known] > 0.0:
+            total += part * profile[0, known]
+            weights += part
+    return total / weights if weights > 0.0 else otherwise
+
+
+@compiled
+def _expected(past: _Past, slots: Slots, when: _When) -> Floats:
+    """(n, 2): the expected value and half its interval; NaN while unknown."""
+    expected = np.full((len(slots), 2), np.nan)
+    for row in range(len(slots)):
+        slot = slots[row]
+        recent = past.recent[slot]
+        if recent[LEARNT] >= MIN_SAMPLES:
+            profile = _of_profile(past.profile[slot], _hour_of(when, row), recent[USUAL])
+            expected[row, 0] = recent[ANCHOR] + profile + recent[LEVEL]
+            expected[row, 1] = WIDTH * recent[SPREAD]
+    return expected
+
+
+@compiled
+def _learn(past: _Past, slots: Slots, when: _When, values: Floats, rates: _Rates) -> None:
+    for row in range(len(slots)):
+        slot = slots[row]
+        recent, profile, time_ms = past.recent[slot], past.profile[slot], when.time_ms[row]
+        if recent[LEARNT] == 0.0:
+            recent[ANCHOR] = min(max(values[row], -LARGEST), LARGEST)
+            past.newest[slot] = time_ms
+        value = min(max(values[row] - recent[ANCHOR], -FURTHEST), FURTHEST)
+        hour = _hour_of(when, row)
+        recent[USUAL] = _of_profile(profile, hour, recent[USUAL])
+        residual = value - recent[USUAL] - recent[LEVEL]
+        recent[LEARNT] += 1.0
+        recent[LEVEL] += residual / min(recent[LEARNT], rates.level)
+        recent[SPREAD] += (abs(residual) - recent[SPREAD]) / min(recent[LEARNT], rates.level)
+        passed = min(max((time_ms - past.newest[slot]) / HOUR_MS, SHORTEST_H), 1.0)
+        past.newest[slot] = max(time_ms, past.newest[slot])
+        first, second, weight = _neighbours(hour)
+        for place, part in ((first, 1.0 - weight), (second, weight)):
+            if part > 0.0:
+                known = min(profile[1, place] + part * passed, rates.days)
+                profile[0, place] += np.float32(part * passed / known * (value - profile[0, place]))
+                profile[1, place] = known
