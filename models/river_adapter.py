@@ -1,6 +1,6 @@
 """Any River anomaly detector, one instance per sensor. River itself is imported only when one is built.
 
-Flexible, not fast: a Python call per reading. Scores are River's own, with these exceptions, each of which would
+Flexible, not fast: a Python call per reading; models/catalog.py takes a compiled twin where there is one. Scores are River's own, with these exceptions, each of which would
 otherwise flag healthy sensors or stop the flow:
 
 - while a sensor warms up the score is NaN, where River says 0;
@@ -34,10 +34,10 @@ MAX_TRIAL_ROWS = 1000
 NOISE = 1e-9
 """A standard deviation below this part of the mean is taken for rounding."""
 
-# Two runs over the same readings must agree, so no detector may draw its seed.
-_DEFAULTS = {"seed": 0}
-# What computing can end in; TypeError when River goes on with a complex number.
-_FAILURES = (ArithmeticError, ValueError, TypeError)
+SEEDED = {"seed": 0}
+"""Two runs over the same readings must agree, so no detector may draw its seed."""
+FAILURES = (ArithmeticError, ValueError, TypeError)
+"""What computing can end in; TypeError when River goes on with a complex number."""
 
 
 class RiverDetector:
@@ -106,7 +106,7 @@ class RiverDetector:
             try:
                 self._learn_one(self._models[slot], x, y)
                 self._learnt[slot] += 1
-            except _FAILURES:
+            except FAILURES:
                 self._forget(slot)
 
     def reset(self, slots: Slots) -> None:
@@ -123,7 +123,7 @@ class RiverDetector:
         size, at = self._measured
         doubled = len(models).bit_length() << 8 | sum(self._learnt).bit_length()
         if at != doubled:
-            size = models[0]._raw_memory_usage
+            size = bytes_of(models[0])
             self._measured = (size, doubled)
         return size * len(models)
 
@@ -153,7 +153,7 @@ class RiverDetector:
 
     def _fresh(self) -> Any:
         model = construct(
-            load_class(self._kind, what="a detector class"), self._params, path=self._kind, defaults=_DEFAULTS
+            load_class(self._kind, what="a detector class"), self._params, path=self._kind, defaults=SEEDED
         )
         core = _core(model)
         if (gaussian := getattr(core, "gaussian", None)) is not None:
@@ -191,7 +191,7 @@ class RiverDetector:
             return score
         try:
             score = model.score_one(x, y) if self._takes_value else model.score_one(x)
-        except _FAILURES:
+        except FAILURES:
             return math.nan
         return math.nan if score is None or not math.isfinite(score) else float(score)
 
@@ -240,6 +240,11 @@ class RiverDetector:
             pass  # a constant may be too little to compute with; here only the calls are tried
         except Exception as error:
             raise KindError(f"{kind}: scoring a trial reading failed: {told(error)}") from error
+
+
+def bytes_of(model: Any) -> int:
+    """Memory of a River object. River cannot see into the compiled ones among its parts; their pickle tells."""
+    return max(int(model._raw_memory_usage), len(pickle.dumps(model, protocol=5)))
 
 
 def _core(model: Any) -> Any:
