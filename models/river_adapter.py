@@ -1,7 +1,7 @@
 """Any River anomaly detector, one instance per sensor. River itself is imported only when one is built.
 
-Flexible, not fast: a Python call per reading; models/catalog.py takes a compiled twin where there is one. Scores are River's own, with these exceptions, each of which would
-otherwise flag healthy sensors or stop the flow:
+Flexible, not fast: a Python call per reading; models/catalog.py takes a compiled twin where there is one. Scores are
+River's own, with these exceptions, each of which would otherwise flag healthy sensors or stop the flow:
 
 - while a sensor warms up the score is NaN, where River says 0;
 - a score that is not finite is NaN, and so is one that River fails to compute (overflow, division by zero);
