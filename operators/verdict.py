@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from models.calibration import TailSurprise
 from models.compiled import compiled
@@ -33,8 +34,8 @@ CALM_READINGS = 2
 """... for so many readings in a row."""
 LONGEST_MS, LONGEST_READINGS = 1_800_000, 5
 """An alarm that has lasted for both is over: the new normal is learnt."""
-TEACHES_EVERY = 20
-"""In an alarm only every so many-th reading teaches detectors."""
+SETTLING_READINGS = 300
+"""After such an alarm detectors get used to the new normal; if it is still strange then, calibration does as well."""
 
 WEEK_MS = 7 * 86_400_000.0
 STATE_VERSION = 1
@@ -67,8 +68,9 @@ class _Strange(NamedTuple):
 
 
 STATE, SINCE_MS, READINGS, CALM, SEEN = range(5)
-OFF, ON, ACCEPTED = range(3)
-"""States of an alarm; ACCEPTED: it lasted too long, and comes on again only after readings were calm."""
+OFF, ON, SETTLING, YIELDING = range(4)
+"""States of an alarm; after ON, when it lasted too long: SETTLING, detectors learn, and YIELDING, calibration learns too,
+each until readings are calm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Judged:
 
     surprise: (n, detectors) calibrated scores, -log10 of the chance of so high a one; NaN while unknown.
     fused: their smoothed power mean. rarity: -log10 of the chance of so high a one. alarm: the verdict.
+    threshold: the rarity that raises an alarm, at the pace the sensor sends; infinite for rows out of order.
     score: smoothed power mean of surprises under all of the past, 0 where it is no news; NaN while unknown.
     teaches: rows detectors may learn.
     """
@@ -138,14 +141,13 @@ class Verdict:
         scores[:, detectors] = fused
         rarity = self._calm.surprise(slots, scores[:, detectors:], first=detectors)[:, 0]
         score, alarm, teaches = news.copy(), np.zeros(n, np.bool_), np.zeros(n, np.bool_)
-        settled = np.zeros(n, np.bool_)
-        found = (score, alarm, teaches, settled)
+        calm = np.zeros((n, 2), np.bool_)
+        found = (score, alarm, teaches, calm)
         _decide(self._past, slots, time_ms, _Strange(news, fused, rarity), in_order, self._per_week, found)
-        scores[~settled, detectors] = np.nan
-        if alarm.any() or not in_order.all():
-            calm = in_order & ~alarm
+        if not calm.all():
+            scores[~calm[:, 1], detectors] = np.nan
             self._ever.learn(slots[in_order], ever[in_order])
-            self._calm.learn(slots[calm], scores[calm])
+            self._calm.learn(slots[calm[:, 0]], scores[calm[:, 0]])
         else:
             self._ever.learn(slots, ever)
             self._calm.learn(slots, scores)
@@ -237,8 +239,10 @@ def _next_state(alarm: Ints, time_ms: int, strange: bool, calm: bool) -> None:
             alarm[STATE], alarm[SINCE_MS], alarm[READINGS], alarm[CALM] = ON, time_ms, 1, 0
     elif alarm[CALM] >= CALM_READINGS:
         alarm[STATE] = OFF
-    elif alarm[READINGS] > LONGEST_READINGS and time_ms - alarm[SINCE_MS] > LONGEST_MS:
-        alarm[STATE] = ACCEPTED
+    elif alarm[STATE] == ON and alarm[READINGS] > LONGEST_READINGS and time_ms - alarm[SINCE_MS] > LONGEST_MS:
+        alarm[STATE], alarm[READINGS] = SETTLING, 0
+    elif alarm[STATE] == SETTLING and alarm[READINGS] > SETTLING_READINGS:
+        alarm[STATE] = YIELDING
 
 
 @compiled
@@ -249,10 +253,10 @@ def _decide(
     strange: _Strange,
     in_order: Flags,
     per_week: float,
-    found: tuple[Floats, Flags, Flags, Flags],
+    found: tuple[Floats, Flags, Flags, npt.NDArray[np.bool_]],
 ) -> None:
-    """Fill `found`: score, alarm, teaches, and where no alarm is on or was accepted."""
-    score, alarm, teaches, settled = found
+    """Fill `found`: score, alarm, teaches, and calm (n, 2): whose scores, and fused surprise, belong to the calm past."""
+    score, alarm, teaches, calm = found
     for row in range(len(slots)):
         slot = slots[row]
         if not in_order[row]:
@@ -271,5 +275,6 @@ def _decide(
             threshold = np.log10(max(WEEK_MS / interval_ms / per_week, 10.0))
             _next_state(mine, time_ms[row], rare >= threshold, rare < CLEAR * threshold)
         alarm[row] = mine[STATE] == ON
-        settled[row] = mine[STATE] == OFF
-        teaches[row] = not alarm[row] or mine[READINGS] % TEACHES_EVERY == 0
+        calm[row, 0] = mine[STATE] == OFF or mine[STATE] == YIELDING
+        calm[row, 1] = mine[STATE] == OFF
+        teaches[row] = not alarm[row]
