@@ -2,8 +2,10 @@
 
 from flows.ports import Ports
 from flows.settings import Settings
+from models.asset import AssetModel
 from models.catalog import build as build_detector
 from operators.aggregates import load_aggregate
+from operators.assets import AssetShard, TickStore
 from operators.cadence import Cadence
 from operators.clock import Announcer, PartitionClock
 from operators.detect import Detection, NamedDetector
@@ -91,6 +93,7 @@ class Parts:
                 window_shards=WINDOW_SHARDS,
                 topic=topic,
                 aggregates=self._aggregates,
+                ticks=self._tick_store(),
             ),
             generation=self._generation,
         )
@@ -103,4 +106,20 @@ class Parts:
             sources=[f"{source}/{k}" for source in self._sources for k in shards],
             generation=self._generation,
             aggregates=self._aggregates,
+            assets=self._asset_shard(),
         )
+
+    def _tick_store(self) -> TickStore | None:
+        """What a sensor shard keeps for the verdicts on assets."""
+        assets = self._settings.assets
+        if assets.by == "none":
+            return None
+        return TickStore(by=assets.by, tick_ms=assets.tick.ms, shards=WINDOW_SHARDS)
+
+    def _asset_shard(self) -> AssetShard | None:
+        """One part of the assets."""
+        assets = self._settings.assets
+        if assets.by == "none":
+            return None
+        model = AssetModel(threshold=assets.threshold, warm_up=assets.warm_up, longest=assets.longest)
+        return AssetShard(by=assets.by, tick_ms=assets.tick.ms, model=model, generation=self._generation)

@@ -151,6 +151,27 @@ class Detector(_Section, frozen=True):
     params: dict[str, Any] = {}
 
 
+class Assets(_Section, frozen=True):
+    """Sensors that are judged together, see models/asset.py.
+
+    by: what an asset is; readings that do not say it are not judged so.
+    tick: values of a sensor are averaged over so long; a sensor may be silent for 30 ticks and still count.
+    threshold: surprise from which an asset is in alarm: -log10 of the chance in its own past, 3.5 is 1 in 3,200.
+    warm_up: ticks with a value before a sensor counts.
+    longest: ticks in alarm after which the present is taken for the new normal.
+    """
+
+    by: Literal["asset_id", "location", "none"] = "asset_id"
+    tick: Duration = Duration(5_000)
+    threshold: Annotated[float, msgspec.Meta(ge=2.5)] = 3.5
+    warm_up: Annotated[int, msgspec.Meta(ge=60, le=800)] = 400
+    longest: Count = 1800
+
+    def __post_init__(self) -> None:
+        if not self.tick:
+            raise ValueError(f"tick = {self.tick}: must be longer than 0")
+
+
 class SensorType(_Section, frozen=True):
     """What is known of all sensors of one type; a sensor's own registry entry goes before it."""
 
@@ -232,6 +253,7 @@ class Settings(_Section, frozen=True):
     windows: tuple[Window, ...] = DEFAULT_WINDOWS
     aggregates: tuple[str, ...] = ()
     detectors: tuple[Detector, ...] = DEFAULT_DETECTORS
+    assets: Assets = Assets()
     sensor_types: dict[str, SensorType] = msgspec.field(default_factory=DEFAULT_TYPES.copy)
     registry: Registry = Registry()
     clickhouse: ClickHouse = ClickHouse()

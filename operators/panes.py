@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from models.slots import runs
 from operators.aggregates import Aggregate
+from operators.assets import AssetTicks, TickStore
 from operators.batches import Flags, Floats, Ints, Series
 from operators.cadence import Cadence
 from operators.intake import NO_WATERMARK
@@ -73,6 +74,7 @@ class PaneMessage:
 
     coarse: (length in ms, until in ms): panes before that time may be so long, because other windows were configured
         when they were opened.
+    ticks: of the assets in the window shard; None when none of their ticks is over.
     """
 
     source: str
@@ -80,6 +82,7 @@ class PaneMessage:
     origin_ms: int
     partials: tuple[Partials, ...]
     coarse: tuple[int, int]
+    ticks: AssetTicks | None = None
 
 
 NOT_COARSE = (1, NO_WATERMARK)
@@ -151,7 +154,7 @@ def _concatenated(parts: Sequence[_Closed], aggregates: Sequence[Aggregate]) -> 
 
 
 class PaneStore:
-    """The open panes of one sensor shard."""
+    """The open panes of one sensor shard, and the open ticks of its assets if they are to be judged."""
 
     def __init__(
         self,
@@ -162,8 +165,10 @@ class PaneStore:
         window_shards: int,
         topic: str,
         aggregates: Sequence[Aggregate] = (),
+        ticks: TickStore | None = None,
     ) -> None:
         self._partition = partition
+        self._ticks = ticks
         self._pane_ms = pane_ms
         self._aggregates = tuple(aggregates)
         self._groups = [_Groups(by, window_shards=window_shards, topic=topic) for by in bys]
@@ -184,9 +189,13 @@ class PaneStore:
         self._series += len(series)
         for groups in self._groups:
             groups.grow(series)
+        if self._ticks is not None:
+            self._ticks.grow(series)
 
     def add(self, rows: PaneRows) -> None:
         """Take in readings on time; their panes must be open."""
+        if self._ticks is not None:
+            self._ticks.add(rows.slot, rows.time_ms, rows.value)
         start_ms = rows.time_ms // self._pane_ms * self._pane_ms
         if len(runs(start_ms)) > 1:
             order = np.argsort(start_ms, kind="stable")
@@ -258,8 +267,13 @@ class PaneStore:
                 aggregate.merge(state, into, theirs[used])
         return _Closed(start, slot, moments, sketch, extra)
 
-    def messages(self, source: str, watermark_ms: int, origin_ms: int) -> list[tuple[int, PaneMessage]]:
-        """What was closed since the last call, for each window shard, with the shard's time."""
+    def messages(
+        self, source: str, watermark_ms: int, origin_ms: int, *, last: bool = False
+    ) -> list[tuple[int, PaneMessage]]:
+        """What was closed since the last call, for each window shard, with the shard's time.
+
+        last: nothing follows, so ticks that are not over are given out, too.
+        """
         partials: list[list[Partials]] = [[] for _ in range(self._window_shards)]
         if self._ready:
             closed = _concatenated(self._ready, self._aggregates)
@@ -267,8 +281,9 @@ class PaneStore:
             for groups in self._groups:
                 for shard, part in groups.combine(closed, self._pane_ms, self._aggregates):
                     partials[shard].append(part)
+        ticks = {} if self._ticks is None else self._ticks.messages(None if last else watermark_ms)
         return [
-            (shard, PaneMessage(source, watermark_ms, origin_ms, tuple(parts), self._coarse))
+            (shard, PaneMessage(source, watermark_ms, origin_ms, tuple(parts), self._coarse, ticks.get(shard)))
             for shard, parts in enumerate(partials)
         ]
 
@@ -284,7 +299,8 @@ class PaneStore:
             )
             for start, pane in self._open.items()
         )
-        return (STATE_VERSION, self._pane_ms, self._coarse, self._closed_ms, panes)
+        ticks = None if self._ticks is None else self._ticks.snapshot()
+        return (STATE_VERSION, self._pane_ms, self._coarse, self._closed_ms, panes, ticks)
 
     def load(self, state: tuple[Any, ...]) -> None:
         """Go on from `snapshot()`, called after `grow`.
@@ -292,7 +308,9 @@ class PaneStore:
         With other windows configured the pane length may differ: the common divisor of both keeps the open panes exact
         for the windows there were; for others they are too coarse, which is told with every message.
         """
-        _, pane_ms, self._coarse, self._closed_ms, panes = state
+        _, pane_ms, self._coarse, self._closed_ms, panes, ticks = state
+        if self._ticks is not None and ticks is not None:
+            self._ticks.load(ticks)
         self._pane_ms = gcd(self._pane_ms, pane_ms)
         if self._pane_ms < pane_ms and panes:
             length_ms, until_ms = self._coarse

@@ -162,6 +162,31 @@ WINDOWS = Table(
     "toYYYYMM(start)",
 )
 
+ASSET_VERDICTS = Table(
+    "asset_verdicts",
+    "The verdict on an asset's sensors together, one row per tick of event time in which at least two are known.",
+    (
+        Column("asset_id", _TEXT, "the machine or room; '' when assets are locations"),
+        Column("location", _TEXT, "where; '' when assets are told by asset_id"),
+        Column("time", _TIME, "first instant of the tick (inclusive)"),
+        _GENERATION,
+        Column("tick_ms", "Int64", "length of the tick, milliseconds"),
+        Column("sensors", "Int64", "sensors it was judged by: those known that spoke lately"),
+        Column(
+            "score", "Float32", "surprise: -log10 of the chance of so strange a tick in the asset's own past, 0 or more"
+        ),
+        Column("is_anomaly", "Bool", "in alarm: from a score at the threshold until it has been low for a while"),
+        Column(
+            "shares",
+            _SCORES,
+            "sensors that deviate most, with their share of the whole deviation (squared, in units of what is usual "
+            "for each sensor); empty for scores below 2 outside of alarms",
+        ),
+    ),
+    ("asset_id", "location", "time"),
+    "toYYYYMM(time)",
+)
+
 ALERTS = Table(
     "alerts",
     "Alert episodes, one row each, replaced as the episode goes on.",
@@ -312,6 +337,7 @@ TABLES: dict[str, Table] = {
     for table in (
         READINGS,
         WINDOWS,
+        ASSET_VERDICTS,
         ALERTS,
         ALERT_ACTIONS,
         DEAD_LETTERS,

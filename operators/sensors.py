@@ -137,10 +137,10 @@ class SensorShard:
         if not close_panes:
             return SensorOutput(self._ledger.rows(), [])
         rows = self._close(max(self._watermark_ms, self._panes.last_end_ms()))
-        return SensorOutput(rows + self._ledger.rows(), self._messages())
+        return SensorOutput(rows + self._ledger.rows(), self._messages(last=True))
 
-    def _messages(self) -> list[tuple[int, PaneMessage]]:
-        return self._panes.messages(self._name, self._watermark_ms, self._origin_ms)
+    def _messages(self, *, last: bool = False) -> list[tuple[int, PaneMessage]]:
+        return self._panes.messages(self._name, self._watermark_ms, self._origin_ms, last=last)
 
     def _afresh_rows(self, time_ms: int) -> list[Rows]:
         """Told once after a restart: the detectors that could not go on from their state."""

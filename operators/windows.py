@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from operators.aggregates import Aggregate
+from operators.assets import AssetShard
 from operators.batches import ColumnData, Flags, Ints, Maps, Rows
 from operators.clock import NEVER
 from operators.intake import NO_WATERMARK
@@ -24,6 +25,7 @@ class WindowShard:
     """Closes the windows of the groups that hash to it.
 
     sources: every sensor shard that will report; nothing closes before all have.
+    assets: judges the assets that hash to it, by the same time; None for none.
     """
 
     def __init__(
@@ -33,8 +35,10 @@ class WindowShard:
         sources: Iterable[str],
         generation: int = 0,
         aggregates: Sequence[Aggregate] = (),
+        assets: AssetShard | None = None,
     ) -> None:
         self._aggregates = tuple(aggregates)
+        self._assets = assets
         self._generation = generation
         self._watermarks = dict.fromkeys(sources, NO_WATERMARK)
         self._origins = dict.fromkeys(self._watermarks, NEVER)
@@ -54,6 +58,8 @@ class WindowShard:
             for partials in message.partials:
                 if partials.by in self._tables:
                     self._tables[partials.by].add(partials)
+            if message.ticks is not None and self._assets is not None:
+                self._assets.add(message.source, message.ticks)
             self._watermarks[message.source] = message.watermark_ms
             self._origins[message.source] = message.origin_ms
             length_ms, until_ms = message.coarse
@@ -71,11 +77,12 @@ class WindowShard:
                     rows.append(self._rows(table, window, closed))
             table.forget(watermark_ms)
         self._closed_ms = watermark_ms
-        return rows
+        return rows if self._assets is None else rows + self._assets.judge(watermark_ms)
 
     def close_all(self) -> list[Rows]:
-        """Close every window that has readings, ended or not: for the end of a bounded input."""
-        return self._advance(max([table.last_end_ms() for table in self._tables.values()], default=NO_WATERMARK))
+        """Close every window that has readings, and judge every tick, ended or not: for the end of a bounded input."""
+        rows = self._advance(max([table.last_end_ms() for table in self._tables.values()], default=NO_WATERMARK))
+        return rows if self._assets is None else rows + self._assets.judge(None)
 
     def _complete(self, window: WindowSpec, start_ms: Ints) -> Flags:
         """Whether the flow has seen the whole window, and all its panes lie within it."""
@@ -111,18 +118,21 @@ class WindowShard:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the panes, bytes."""
-        return sum(table.nbytes for table in self._tables.values())
+        """Memory of panes and assets, bytes."""
+        panes = sum(table.nbytes for table in self._tables.values())
+        return panes + (0 if self._assets is None else self._assets.nbytes)
 
     def snapshot(self) -> tuple[Any, ...]:
         """Plain values and arrays."""
         times = (tuple(self._watermarks.items()), tuple(self._origins.items()), self._closed_ms)
         since = tuple((astuple(window), since_ms) for window, since_ms in self._since.items())
-        return (STATE_VERSION, times, since, self._coarse, tuple(table.snapshot() for table in self._tables.values()))
+        panes = tuple(table.snapshot() for table in self._tables.values())
+        assets = None if self._assets is None else self._assets.snapshot()
+        return (STATE_VERSION, times, since, self._coarse, panes, assets)
 
     def load(self, state: tuple[Any, ...]) -> None:
         """Go on from `snapshot()`. A window that was not there then, or another, starts with incomplete results."""
-        _, (watermarks, origins, self._closed_ms), since, self._coarse, panes = state
+        _, (watermarks, origins, self._closed_ms), since, self._coarse, panes, assets = state
         self._watermarks.update((source, at) for source, at in watermarks if source in self._watermarks)
         self._origins.update((source, at) for source, at in origins if source in self._origins)
         known = dict(since)
@@ -133,3 +143,5 @@ class WindowShard:
         for by, keys, stored in panes:
             if by in self._tables:
                 self._tables[by].load(keys, stored)
+        if self._assets is not None and assets is not None:
+            self._assets.load(assets)

@@ -67,7 +67,8 @@ class Retention:
         """Whole seconds for a table; None: for good."""
         if table == "sensors":
             return None
-        ms = {"readings": self.readings_ms, "windows": self.windows_ms}.get(table, self.others_ms)
+        kept_ms = {"readings": self.readings_ms, "asset_verdicts": self.readings_ms, "windows": self.windows_ms}
+        ms = kept_ms.get(table, self.others_ms)
         if ms <= 0:
             raise ValueError(f"retention of {table}: {ms} ms: must be longer than 0, else every row goes at once")
         return -(-ms // 1000)

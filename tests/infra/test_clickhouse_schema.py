@@ -92,7 +92,10 @@ def test_retention_follows_the_configuration(client: Client) -> None:
     assert "TTL stored_at + toIntervalSecond(864000)" in str(client.command("SHOW CREATE TABLE windows"))
     assert "TTL" not in str(client.command("SHOW CREATE TABLE sensors"))
     longer = Retention(readings_ms=DAY_MS + 500, windows_ms=10 * DAY_MS, others_ms=2 * DAY_MS)
-    assert migrate.init(client, retention=longer) == ["rows of readings are kept for 1.00001 days"]
+    assert migrate.init(client, retention=longer) == [
+        "rows of readings are kept for 1.00001 days",
+        "rows of asset_verdicts are kept for 1.00001 days",
+    ]
 
 
 def test_retention_counts_from_storing_not_from_event_time(client: Client) -> None:

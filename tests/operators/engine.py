@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from flows.parts import Parts
-from flows.settings import Duration, EventTime, Quality, Settings, Window
+from flows.settings import Assets, Duration, EventTime, Quality, Settings, Window
 from operators.batches import Messages, Rows
 from operators.clock import ClockOutput, PartitionClock, Tick
 from operators.intake import IntakeBatch
@@ -52,6 +52,7 @@ class Engine:
         registry: Registry | None = None,
         aggregates: tuple[str, ...] = (),
         close_at_end: bool = False,
+        assets: Assets | None = None,
         **quality_s: float,
     ) -> None:
         self.tables = MemoryTables()
@@ -61,6 +62,7 @@ class Engine:
             "event_time": EventTime(lateness=Duration(round(lateness_s * 1000)), shards_per_partition=shards),
             "quality": Quality(**{name: Duration(round(s * 1000)) for name, s in quality_s.items()}),
             "detectors": (),
+            "assets": assets or Assets(),
         }
         self._offsets = dict.fromkeys(self._sources, 0)
         self.states: dict[tuple[str, str], Any] = {}
