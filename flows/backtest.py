@@ -16,8 +16,10 @@ from bytewax.testing import TestingSink, TestingSource
 from flows.parts import Parts
 from flows.ports import Ports
 from flows.settings import Settings
-from operators.batches import LATE, ON_TIME, Flags, Floats, Ints, Lists, ReadingBatch, Rows, Series
+from models.asset import AssetModel
+from operators.batches import LATE, ON_TIME, Flags, Floats, Ints, Labels, Lists, ReadingBatch, Rows, Series
 from operators.intake import IntakeBatch
+from operators.quality import OK
 from operators.registry import Registry
 from operators.series_codes import SeriesCodes
 from operators.timestamps import LATEST_MS
@@ -44,20 +46,26 @@ class ColumnVerdicts:
 
 
 @dataclass(frozen=True, slots=True)
+class AssetResult:
+    """What was said of all columns together, one entry per row; score is NaN while unknown."""
+
+    score: Floats
+    is_anomaly: Flags
+
+
+@dataclass(frozen=True, slots=True)
 class BacktestResult:
     """One entry per row, in the order given.
 
-    score: the largest of the columns' scores; NaN where all are. is_anomaly: any column is flagged.
+    score: the asset's, where it has one; else the largest of the columns'; NaN where there is none.
+    is_anomaly: the asset is in alarm, or a column is flagged.
+    asset: the verdict on all columns together; None when none was asked for.
     """
 
     score: Floats
     is_anomaly: Flags
     columns: dict[str, ColumnVerdicts]
-
-
-def threshold(settings: Settings) -> float:
-    """The score from which on a reading is flagged."""
-    return 1.0
+    asset: AssetResult | None
 
 
 def run(
@@ -95,8 +103,17 @@ def run(
         seen.take(rows)
     seen.fill_repeats(readings)
     found = {name: seen.column(place) for place, name in enumerate(columns)}
-    score = np.fmax.reduce([one.score for one in found.values()])
-    return BacktestResult(score, np.any([one.is_anomaly for one in found.values()], axis=0), found)
+    together = _judged_together(settings, list(columns.values()), seen.in_order) if asset and len(columns) > 1 else None
+    return _combined(found, together)
+
+
+def _combined(columns: dict[str, ColumnVerdicts], asset: AssetResult | None) -> BacktestResult:
+    score = np.fmax.reduce([one.score for one in columns.values()])
+    is_anomaly = np.any([one.is_anomaly for one in columns.values()], axis=0)
+    if asset is not None:
+        score = np.where(np.isnan(asset.score), score, asset.score)
+        is_anomaly = is_anomaly | asset.is_anomaly
+    return BacktestResult(score, is_anomaly, columns, asset)
 
 
 def _readings(
@@ -154,14 +171,31 @@ def _judged(
             on_progress(int(batch.offset[-1]) + 1)
 
 
+def _judged_together(settings: Settings, columns: list[Floats], in_order: Flags) -> AssetResult:
+    """The verdict on the columns as sensors of one asset; every row is a tick, since it holds all of them at one time.
+
+    in_order: (n, columns) the readings to judge by. A row without any keeps the verdict before it.
+    """
+    assets = settings.assets
+    model = AssetModel(threshold=assets.threshold, warm_up=assets.warm_up, longest=assets.longest)
+    model.grow(np.zeros(len(columns), np.int64))
+    row, member = np.nonzero(in_order)
+    ticks, tick = np.unique(row, return_inverse=True)
+    verdicts = model.judge(tick, member, np.column_stack(columns)[row, member])
+    newest = np.searchsorted(ticks, np.arange(len(in_order)), side="right") - 1  # -1: none yet
+    score, is_anomaly = np.append(verdicts.score, np.nan), np.append(verdicts.is_anomaly, False)
+    return AssetResult(score[newest], is_anomaly[newest])
+
+
 class _Seen:
-    """Verdicts by row and column."""
+    """Verdicts by row and column. in_order: readings on time and the newest of their sensor."""
 
     def __init__(self, rows: int, columns: int) -> None:
         self._numbers = {name: np.full((rows, columns), np.nan) for name in ("score", *_EXPECTED)}
         self._is_anomaly = np.zeros((rows, columns), np.bool_)
         self._flagged_by = np.full((rows, columns), "", object)
         self._stored = np.zeros((rows, columns), np.bool_)
+        self.in_order = np.zeros((rows, columns), np.bool_)
 
     def take(self, rows: Rows) -> None:
         """Rows of the table readings."""
@@ -170,8 +204,10 @@ class _Seen:
             if name in rows.columns:
                 numbers[at] = rows.columns[name]
         self._is_anomaly[at] = rows.columns["is_anomaly"]
-        flagged_by = rows.columns["flagged_by"]
+        flagged_by, quality = rows.columns["flagged_by"], rows.columns["quality"]
         assert isinstance(flagged_by, Lists)
+        assert isinstance(quality, Labels)
+        self.in_order[at] = quality.codes == OK
         for row in np.flatnonzero(flagged_by.chosen.any(axis=1)).tolist():
             names = compress(flagged_by.names, flagged_by.chosen[row].tolist())
             self._flagged_by[at[0][row], at[1][row]] = ", ".join(names)

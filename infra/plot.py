@@ -50,7 +50,7 @@ class Picture:
     """What is drawn. Rows are in order of time_ms, epoch milliseconds.
 
     panels: columns; more than MAX_PANELS are left out, those with the fewest verdicts first.
-    threshold: the score from which on the models are in alarm.
+    threshold: the score from which on there is an alarm; None when that does not depend on the score alone.
     truth: rows that are labelled anomalous; None when there are no labels.
     """
 
@@ -60,7 +60,7 @@ class Picture:
     zone: tzinfo
     panels: Sequence[Panel]
     score: Floats
-    threshold: float
+    threshold: float | None
     is_anomaly: Flags
     truth: Flags | None
 
@@ -166,8 +166,10 @@ def _draw_score(axis: "Axes", picture: Picture) -> None:
     at, score = thinned(picture.time_ms[known], picture.score[known])
     axis.fill_between(_dates(at), 0, score, color=_SCORE, alpha=0.25, linewidth=0)
     axis.plot(_dates(at), score, color=_SCORE, linewidth=0.7, label="score")
-    axis.axhline(picture.threshold, color=_ALARM, linewidth=0.9, linestyle=(0, (4, 3)), label="threshold")
-    top = max(1.25 * picture.threshold, 1.08 * float(np.max(score[np.isfinite(score)], initial=0.0)))
+    top = 1.08 * float(np.max(score[np.isfinite(score)], initial=1.0))
+    if picture.threshold is not None:
+        axis.axhline(picture.threshold, color=_ALARM, linewidth=0.9, linestyle=(0, (4, 3)), label="threshold")
+        top = max(top, 1.25 * picture.threshold)
     axis.set_ylim(0, top)
     alarms = picture.time_ms[picture.is_anomaly]
     at, _ = thinned(alarms, np.zeros(len(alarms)), broken=False)

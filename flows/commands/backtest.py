@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from flows.backtest import BacktestResult, run, threshold
+from flows.backtest import BacktestResult, run
 from flows.backtest_metrics import Metrics, measure
 from flows.backtest_report import check_writable, say, write_csv
 from flows.commands.common import Invocation
@@ -37,7 +37,7 @@ def backtest(
         list[str] | None, typer.Option(help="A sensor each; may be repeated.", show_default="all columns of numbers")
     ] = None,
     value_columns: Annotated[str, typer.Option(help='The same in one: "a,b,c".')] = "",
-    asset: Annotated[str, typer.Option(help="What all columns belong to: they are then also judged together.")] = "",
+    asset: Annotated[str, typer.Option(help="What the columns belong to: judges them together.")] = "",
     sensor_type: Annotated[str, typer.Option(help='A text, or "@COLUMN".', show_default="column or file name")] = "",
     location: Annotated[str, typer.Option(help='A text, or "@COLUMN".', show_default="folder name")] = "",
     zone: Annotated[str, typer.Option(help="Time zone of times that name none.")] = "UTC",
@@ -52,8 +52,12 @@ def backtest(
     """Judge a recorded file as the flow would have: each row before it is learnt, nothing taken from later rows.
 
     OUT has the time column, `score` and `is_anomaly` for every row of the file, in its order; of several columns also
-    one `score:COLUMN` each, and the verdict is on all of them. A row without a usable time or value has no score; a
-    reading that repeats an earlier one has its verdict.
+    one `score:COLUMN` each. A score says how strange a row is, as -log10 of the chance of such a one. A row without a
+    usable time or value has none; a reading that repeats an earlier one has its verdict.
+
+    Several columns: `is_anomaly` is 1 when any of them is flagged, `score` the largest of theirs. With --asset they are
+    also judged together, a row being a tick: `is_anomaly` is 1 as well when the asset is in alarm, `score` is its own
+    once it is known.
 
     **Examples**
 
@@ -88,6 +92,7 @@ def backtest(
             recorded.time_ms,
             recorded.values,
             series=recorded.series,
+            asset=asset,
             registry=_registry(settings),
             on_progress=progress.judged,
         )
@@ -162,7 +167,7 @@ def _picture(
             for name, one in result.columns.items()
         ],
         score=result.score[order],
-        threshold=threshold(settings),
+        threshold=None if result.asset is None else settings.assets.threshold,
         is_anomaly=result.is_anomaly[order],
         truth=None if truth is None else truth[order],
     )
