@@ -16,7 +16,7 @@ WINDOWS = [tumbling("t", 10), sliding("s", 20, 10, "sensor_id")]
 
 def some(start: int) -> list[Row]:
     """Readings of several sensors, with a duplicate, a conflict and a late one."""
-    rows: list[Row] = [(f"s{i % 3}", start + i, float(i % 7)) for i in range(30)]
+    rows: list[Row] = [(f"s{i % 3}", start + i, float(i % 7), {"asset_id": "a"}) for i in range(30)]
     return [*rows, rows[-1], ("s0", start + 27, 50.0), ("s1", start - 60, 1.0)]
 
 
