@@ -21,7 +21,7 @@ import numpy as np
 
 from models import half_space_walks
 from models.detector import Batch, Floats, Slots, check_state
-from models.half_space_walks import Counts, Flags
+from models.half_space_walks import Counts, Flags, Splits
 from models.river_adapter import LIMIT
 from models.slots import column, resized, slot_column
 
@@ -80,7 +80,8 @@ class HalfSpaceTrees:
         self._table: Counts = np.zeros((0, width), np.uint16 if deepest < 2**16 else np.uint32)
         self._counters: Slots = np.zeros((0, 3), np.int64)
         self._present: Flags = np.zeros((0, len(feature_names)), np.bool_)
-        self._nodes: Floats = np.zeros((0, n_trees, 2**height - 1, 2))
+        self._thresholds: Floats = np.zeros((0, n_trees, 2**height - 1))
+        self._splits: Splits = np.zeros(self._thresholds.shape, np.uint16)
         self._plant(np.ones(len(feature_names), np.bool_))
 
     @staticmethod
@@ -106,7 +107,8 @@ class HalfSpaceTrees:
             self._current,
             self._table,
             self._counters,
-            self._nodes,
+            self._thresholds,
+            self._splits,
             slots,
             features,
             self._warm_up,
@@ -124,7 +126,8 @@ class HalfSpaceTrees:
                 self._current,
                 self._table,
                 self._counters,
-                self._nodes,
+                self._thresholds,
+                self._splits,
                 self._present,
                 slots,
                 features,
@@ -145,7 +148,8 @@ class HalfSpaceTrees:
     @property
     def nbytes(self) -> int:
         """See Detector. The trees, which sensors share, are in it."""
-        return self._current.nbytes + self._table.nbytes + self._counters.nbytes + self._nodes.nbytes
+        trees = self._thresholds.nbytes + self._splits.nbytes
+        return self._current.nbytes + self._table.nbytes + self._counters.nbytes + trees
 
     def state(self) -> dict[str, object]:
         """See Detector."""
@@ -165,7 +169,7 @@ class HalfSpaceTrees:
         self._table = np.array(state["table"], self._table.dtype)
         self._counters = np.array(state["counters"], np.int64)
         self._sensors = len(self._counters)
-        self._present, self._nodes = self._present[:0], self._nodes[:0]
+        self._present, self._thresholds, self._splits = self._present[:0], self._thresholds[:0], self._splits[:0]
         for present in np.array(state["present"], np.bool_):
             self._plant(present)
 
@@ -177,12 +181,14 @@ class HalfSpaceTrees:
             for name, there in sorted(zip(self._feature_names, present, strict=True))
             if there
         }
-        trees = [[*_nodes(limits, self._height, random)] for _ in range(self._n_trees)]
-        fresh = np.empty((1, *self._nodes.shape[1:]))
-        for tree, nodes in enumerate(trees):
-            for place, name, threshold in nodes:
-                fresh[0, tree, place] = threshold, self._feature_names.index(name)
-        self._nodes = np.concatenate([self._nodes, fresh])
+        thresholds = np.empty((1, *self._thresholds.shape[1:]))
+        splits = np.empty(thresholds.shape, np.uint16)
+        for tree in range(self._n_trees):
+            for place, name, threshold in _nodes(limits, self._height, random):
+                thresholds[0, tree, place] = threshold
+                splits[0, tree, place] = self._feature_names.index(name)
+        self._thresholds = np.concatenate([self._thresholds, thresholds])
+        self._splits = np.concatenate([self._splits, splits])
         self._present = np.concatenate([self._present, present[np.newaxis]])
 
 

@@ -3,7 +3,8 @@
 current: (sensors, trees * leaves) rows of the window that is filling, per leaf.
 table: (sensors, trees * leaves) what a walk that ends in the leaf adds up in the last full window.
 counters: (sensors, 3) rows learnt; rows that did not teach before the first that did; which set of trees.
-nodes: (sets, trees, leaves - 1, 2) threshold and feature; the children of place i are 2 i + 1 (less) and 2 i + 2.
+thresholds, splits: (sets, trees, leaves - 1) where an inner node splits, and the feature it looks at; the children of
+    place i are 2 i + 1 (less than the threshold) and 2 i + 2.
 present: (sets, features) the features of a set of trees.
 """
 
@@ -18,6 +19,8 @@ from models.river_adapter import MAX_INCOMPLETE_ROWS
 
 Counts = npt.NDArray[np.unsignedinteger[Any]]
 Flags = npt.NDArray[np.bool_]
+Splits = npt.NDArray[np.uint16]
+Leaves = npt.NDArray[np.uint32]  # unsigned, for kernels look whether a signed index counts from the end
 
 EARLY_STOP = 0.1
 """A walk goes no deeper once less than this part of the window fell where it is (the paper's SizeLimit)."""
@@ -28,7 +31,8 @@ def score(
     current: Counts,
     table: Counts,
     counters: Slots,
-    nodes: Floats,
+    thresholds: Floats,
+    splits: Splits,
     slots: Slots,
     features: Floats,
     warm_up: int,
@@ -36,7 +40,7 @@ def score(
     max_mass: float,
 ) -> Floats:
     scores = np.full(len(slots), np.nan)
-    leaf_of = np.empty(nodes.shape[1], np.int64)
+    leaf_of: Leaves = np.empty(thresholds.shape[1], np.uint32)
     for row in range(len(slots)):
         slot = slots[row]
         missing = _missing(features, row)
@@ -45,7 +49,7 @@ def score(
         if counters[slot, 0] < window:
             scores[row] = 0.0
             continue
-        _walk(current, nodes, counters[slot, 2], slot, features, row, missing > 0, leaf_of)
+        _walk(current, thresholds, splits, counters[slot, 2], slot, features, row, missing > 0, leaf_of)
         mass = 0
         for leaf in leaf_of:
             mass += table[slot, leaf]
@@ -58,7 +62,8 @@ def learn(
     current: Counts,
     table: Counts,
     counters: Slots,
-    nodes: Floats,
+    thresholds: Floats,
+    splits: Splits,
     present: Flags,
     slots: Slots,
     features: Floats,
@@ -66,7 +71,7 @@ def learn(
     begin: int,
 ) -> int:
     """Learn rows `begin` and on. Returns the row that first needs trees which do not exist yet, or the end."""
-    leaf_of = np.empty(nodes.shape[1], np.int64)
+    leaf_of: Leaves = np.empty(thresholds.shape[1], np.uint32)
     for row in range(begin, len(slots)):
         slot = slots[row]
         missing = _missing(features, row)
@@ -81,12 +86,12 @@ def learn(
                 counters[slot, 2] = trees
         if missing == features.shape[1]:
             continue
-        _walk(current, nodes, counters[slot, 2], slot, features, row, missing > 0, leaf_of)
+        _walk(current, thresholds, splits, counters[slot, 2], slot, features, row, missing > 0, leaf_of)
         for leaf in leaf_of:
             current[slot, leaf] += 1
         counters[slot, 0] += 1
         if counters[slot, 0] % window == 0:
-            _turn(current, table, slot, nodes.shape[1], EARLY_STOP * window)
+            _turn(current, table, slot, thresholds.shape[1], EARLY_STOP * window)
     return len(slots)
 
 
@@ -113,41 +118,44 @@ def _trees_of(present: Flags, features: Floats, row: int) -> int:
 @compiled
 def _walk(
     current: Counts,
-    nodes: Floats,
+    thresholds: Floats,
+    splits: Splits,
     trees: int,
     slot: int,
     features: Floats,
     row: int,
     gaps: bool,
-    leaf_of: Slots,
+    leaf_of: Leaves,
 ) -> None:
     """Set the leaf in which each tree's walk ends, numbered through all trees."""
-    n_trees, inner = nodes.shape[1], nodes.shape[2]
+    n_trees, inner = thresholds.shape[1], thresholds.shape[2]
     if gaps:
         for tree in range(n_trees):
-            leaf_of[tree] = _leaf_by_mass(current, nodes, trees, tree, slot, features, row)
+            leaf_of[tree] = _leaf_by_mass(current, thresholds, splits, trees, tree, slot, features, row)
         return
     leaf_of[:] = 0
     level = inner
     while level > 0:  # all trees a level at a time: their loads do not wait for each other
         for tree in range(n_trees):
             place = leaf_of[tree]
-            value = features[row, int(nodes[trees, tree, place, 1])]
-            leaf_of[tree] = 2 * place + 1 + (value >= nodes[trees, tree, place, 0])
+            value = features[row, splits[trees, tree, place]]
+            leaf_of[tree] = 2 * place + 1 + (value >= thresholds[trees, tree, place])
         level >>= 1
     for tree in range(n_trees):
         leaf_of[tree] += tree * (inner + 1) - inner
 
 
 @compiled
-def _leaf_by_mass(current: Counts, nodes: Floats, trees: int, tree: int, slot: int, features: Floats, row: int) -> int:
+def _leaf_by_mass(
+    current: Counts, thresholds: Floats, splits: Splits, trees: int, tree: int, slot: int, features: Floats, row: int
+) -> int:
     """Where a feature is missing River goes where more rows of the filling window went, left if as many did."""
-    half: int = (nodes.shape[2] + 1) // 2
-    leaf: int = tree * (nodes.shape[2] + 1)  # the leftmost one below the place
+    half: int = (thresholds.shape[2] + 1) // 2
+    leaf: int = tree * (thresholds.shape[2] + 1)  # the leftmost one below the place
     place = 0
     while half > 0:
-        value = features[row, int(nodes[trees, tree, place, 1])]
-        right = value >= nodes[trees, tree, place, 0]
+        value = features[row, splits[trees, tree, place]]
+        right = value >= thresholds[trees, tree, place]
         if np.isnan(value):
             more = 0
             for i in range(leaf, leaf + half):
