@@ -8,7 +8,7 @@ from clickhouse_connect.driver.client import Client
 
 from flows.production import registry
 from flows.settings import Settings
-from infra.clickhouse.reading import StoredReading, find, neighbours, read_before
+from infra.clickhouse.reading import StoredReading, asset_verdict, find, neighbours, read_before
 from infra.clickhouse.registry import load_registry
 from operators.batches import Series
 from operators.features import MOST_FLAT, Features
@@ -22,12 +22,14 @@ Row = dict[str, Any]
 class Explanation:
     """stored: the reading and what each detector said. around: it and its neighbours, by event time.
 
+    asset: the row of asset_verdicts for its tick; None when its asset was not judged then.
     features: by name, as measured; computed anew from the readings stored before it. low, high: limits of its sensor
     or type as they are configured now; NaN for none.
     """
 
     stored: StoredReading
     around: list[Row]
+    asset: Row | None
     features: dict[str, float]
     low: float
     high: float
@@ -43,6 +45,7 @@ def explain(settings: Settings, client: Client, *, sensor_id: str, time_ms: int)
     return Explanation(
         stored,
         neighbours(client, reading, each_side=EACH_SIDE),
+        asset_verdict(client, reading),
         _features(read_before(client, reading, most=MOST_FLAT + 1), known.time_zone(series)),
         low,
         high,

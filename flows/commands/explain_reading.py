@@ -66,6 +66,8 @@ def _say_reading(console: Console, found: Explanation, zone: tzinfo) -> None:
     lines["truth"] = reading["label"] or "not known"
     said = [f"{name} {reading[name]}" for name in ("sensor_type", "location", "asset_id") if reading[name]]
     lines["sensor"] = ", ".join(said) or "says nothing more of itself"
+    if found.asset is not None:
+        lines["asset"] = _asset(found.asset)
     lines["message"] = f"{reading['topic']}/{reading['partition']}, offset {reading['offset']}, index {reading['idx']}"
     if found.stored.twins:
         lines["beside it"] = f"{found.stored.twins} more at the same time; this is the first of them"
@@ -80,6 +82,15 @@ def _verdict(reading: dict[str, Any]) -> str:
         return "[green]normal[/]"
     by = [name for name in ("rule", "model") if reading[f"{name}_anomaly"]]
     return f"[bold red]anomaly[/], by {' and '.join(f'{name}s' for name in by)}"
+
+
+def _asset(row: dict[str, Any]) -> str:
+    deviating = sorted(row["shares"].items(), key=lambda item: -item[1])
+    most = f"; most deviate {', '.join(f'{name} ({share:.0%})' for name, share in deviating)}" if deviating else ""
+    state = "in alarm" if row["is_anomaly"] else "normal"
+    return (
+        f"{row['asset_id'] or row['location']} {state}, score {_number(row['score'])} by {row['sensors']} sensors{most}"
+    )
 
 
 def _detectors(found: Explanation, settings: Settings) -> Table:

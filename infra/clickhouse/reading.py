@@ -70,6 +70,20 @@ def neighbours(client: Client, reading: Row, *, each_side: int) -> list[Row]:
     return sorted(found, key=lambda row: (row["time_ms"], row["topic"], row["partition"], row["offset"], row["idx"]))
 
 
+def asset_verdict(client: Client, reading: Row) -> Row | None:
+    """The verdict on its asset (else its location) in the tick it belongs to; None when there is none."""
+    found = _rows(
+        client,
+        "SELECT * FROM asset_verdicts_final WHERE ((asset_id = {asset_id:String} AND location = '') "
+        "OR (asset_id = '' AND location = {location:String})) AND asset_id || location != '' "
+        "AND time <= fromUnixTimestamp64Milli({time_ms:Int64}) "
+        "AND time > fromUnixTimestamp64Milli({time_ms:Int64} - tick_ms) "
+        "ORDER BY asset_id DESC LIMIT 1",
+        reading,
+    )
+    return found[0] if found else None
+
+
 def read_before(client: Client, reading: Row, *, most: int) -> list[Row]:
     """What its partition held of its sensor before it, as read, itself last: time_ms, value and quality of each."""
     rows = _rows(

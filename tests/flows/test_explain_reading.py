@@ -14,7 +14,7 @@ from bytewax.testing import run_main
 
 from flows import sensors
 from flows.explain_reading import EACH_SIDE, explain
-from flows.settings import Detector, Settings
+from flows.settings import Assets, Detector, Duration, Settings
 from infra.clickhouse import migrate
 from infra.clickhouse.client import Address, connect
 from infra.clickhouse.reading import UnknownReading
@@ -27,7 +27,10 @@ from tests.ports import MemoryTables, Message, list_ports
 T0_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z, a Thursday."""
 SPIKE = 150
-SETTINGS = Settings(detectors=(Detector("z-score", "models.rolling_z.RollingZ", role="rule", threshold=4.0),))
+SETTINGS = Settings(
+    detectors=(Detector("z-score", "models.rolling_z.RollingZ", role="rule", threshold=4.0),),
+    assets=Assets(tick=Duration(1000), warm_up=60),
+)
 
 
 def readings() -> list[tuple[int, float]]:
@@ -46,13 +49,13 @@ def address(clickhouse: EmbeddedClickHouse) -> Iterator[Address]:
     address = Address(port=clickhouse.port, database=f"explained_{uuid.uuid4().hex[:8]}")
     with connect(address) as client:
         migrate.init(client)
-    labels = {"sensor_type": "temperature", "unit": "°C", "location": "hall"}
+    labels = {"sensor_type": "temperature", "unit": "°C", "location": "hall", "asset_id": "plant"}
     messages = [
         Message(json.dumps({"sensor_id": sensor, "value": value, "timestamp": at, **labels}).encode(), T0_MS + 10**9)
         for at, value in readings()
         for sensor in ("pump-7", "pump-8")
     ]
-    ports = replace(list_ports({"t/0": messages}, MemoryTables()), tables=ClickHouseSink(address))
+    ports = replace(list_ports({"t/0": messages}, MemoryTables(), close_at_end=True), tables=ClickHouseSink(address))
     run_main(sensors.build(SETTINGS, ports))
     yield address
     with connect(address) as client:
@@ -101,6 +104,8 @@ def test_it_is_shown_with_detectors_features_and_neighbours(env: dict[str, str])
     )
     assert shown.stdout.startswith("pump-7 at 2026-01-01 01:02:30.000 CET: 90 °C, the time asked for\n")
     assert said["verdict"][0].startswith("anomaly")
+    assert " ".join(said["asset"]).startswith("plant in alarm, score")
+    assert "pump-7 (" in " ".join(said["asset"])
     assert (detectors["z-score"][0], detectors["z-score"][-1]) == ("rule", "yes")
     assert "125" in detectors["range"]
     assert (detectors["range"][-1], detectors["stuck"][-1]) == ("no", "no")
