@@ -139,17 +139,23 @@ class AssetShard:
         self._assets: dict[str, int] = {}
         self._asset_of = np.empty(0, np.int64)
         self._held: dict[str, list[tuple[Ints, Ints, Floats, Ints]]] = {}
+        self._done = 0
 
     def add(self, source: str, ticks: AssetTicks) -> None:
-        """Keep what a sensor shard has of some ticks. None of them has been judged."""
+        """Keep what a sensor shard has of some ticks."""
         codes = np.array([self._codes.setdefault(pair, len(self._codes)) for pair in ticks.pairs], np.int64)
         self._member_of = resized(self._member_of, len(self._codes), _NONE)
         self._held.setdefault(source, []).append((ticks.tick, codes[ticks.code], ticks.total, ticks.count))
 
     def judge(self, watermark_ms: int | None) -> list[Rows]:
-        """Verdicts on the ticks that end at or before the watermark, all for None."""
+        """Verdicts on the ticks that end at or before the watermark, all for None.
+
+        A tick is judged once: what a sensor shard that is new since then has of it is dropped.
+        """
         parts = [part for source in sorted(self._held) for part in self._due(source, watermark_ms)]
-        if not parts:
+        done, self._done = self._done, self._done if watermark_ms is None else watermark_ms // self._tick_ms
+        parts = [part if part[0].min() >= done else _where(part, part[0] >= done) for part in parts]
+        if not any(len(part[0]) for part in parts):
             return []
         tick, code, total, count = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         self._enrol(tick, code)
@@ -229,18 +235,18 @@ class AssetShard:
         """Plain values and arrays."""
         held = tuple((source, tuple(parts)) for source, parts in self._held.items())
         names = (tuple(self._codes), self._member_of[: len(self._codes)].copy(), tuple(self._members))
-        return (STATE_VERSION, self._by, self._tick_ms, names, held, self._model.state())
+        return (STATE_VERSION, self._by, self._tick_ms, names, (held, self._done), self._model.state())
 
     def load(self, state: tuple[Any, ...]) -> None:
         """Go on from `snapshot()`. With other assets or ticks than then, everything is learnt afresh."""
-        _, by, tick_ms, (pairs, member_of, members), held, model = state
+        _, by, tick_ms, (pairs, member_of, members), (held, done), model = state
         if (by, tick_ms) != (self._by, self._tick_ms):
             return
         self._codes = {pair: code for code, pair in enumerate(pairs)}
         self._member_of = np.array(member_of, np.int64)
         self._join(members)
         self._model.load(model)
-        self._held = {source: list(parts) for source, parts in held}
+        self._held, self._done = {source: list(parts) for source, parts in held}, done
 
 
 def _where(part: tuple[Ints, Ints, Floats, Ints], rows: Any) -> tuple[Ints, Ints, Floats, Ints]:
