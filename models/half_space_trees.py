@@ -8,8 +8,8 @@ them. A walk ends in a leaf, and what River adds up on the way there (its early 
 on the last full window only: it is worked out for every leaf when a window is full. A score is then one walk a tree.
 
 Like RiverDetector around River's: x lacks the features that are NaN; no score before `warm_up` rows or for a row
-without any feature; rows with missing features do not teach at first (at most 20), because a sensor's trees keep for
-good to the features that its first row had.
+without any feature; rows with missing features do not teach at first (at most MAX_INCOMPLETE_ROWS), because a sensor's
+trees keep for good to the features that its first row had.
 """
 
 import math
@@ -22,7 +22,7 @@ import numpy as np
 from models import half_space_walks
 from models.detector import Batch, Floats, Slots, check_state
 from models.half_space_walks import Counts, Flags, Splits
-from models.river_adapter import LIMIT
+from models.river_adapter import LIMIT, MAX_INCOMPLETE_ROWS
 from models.slots import column, resized, slot_column
 
 VERSION = 1
@@ -132,6 +132,7 @@ class HalfSpaceTrees:
                 slots,
                 features,
                 self._window,
+                MAX_INCOMPLETE_ROWS,
                 row,
             )
             if row == len(slots):

@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from models.compiled import compiled
 from models.detector import Floats, Slots
-from models.river_adapter import MAX_INCOMPLETE_ROWS
 
 Counts = npt.NDArray[np.unsignedinteger[Any]]
 Flags = npt.NDArray[np.bool_]
@@ -68,6 +67,7 @@ def learn(
     slots: Slots,
     features: Floats,
     window: int,
+    max_incomplete_rows: int,
     begin: int,
 ) -> int:
     """Learn rows `begin` and on. Returns the row that first needs trees which do not exist yet, or the end."""
@@ -76,7 +76,7 @@ def learn(
         slot = slots[row]
         missing = _missing(features, row)
         if counters[slot, 0] == 0:
-            if missing > 0 and counters[slot, 1] < MAX_INCOMPLETE_ROWS:
+            if missing > 0 and counters[slot, 1] < max_incomplete_rows:
                 counters[slot, 1] += 1
                 continue
             if missing < features.shape[1]:

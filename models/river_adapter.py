@@ -7,8 +7,8 @@ River's own, with these exceptions, each of which would otherwise flag healthy s
 - a score that is not finite is NaN, and so is one that River fails to compute (overflow, division by zero);
 - GaussianScorer fails, or says 1 to every value, while its variance is 0: here a value equal to the mean scores 0;
 - numbers beyond +-1e100 are taken as +-1e100, so that their squares do not overflow;
-- a detector on features learns no row with missing ones at first (at most 20 rows), since some, HalfSpaceTrees
-  among them, keep for good to those features that their first row has.
+- a detector on features learns no row with missing ones at first (at most MAX_INCOMPLETE_ROWS), since some,
+  HalfSpaceTrees among them, keep for good to those features that their first row has.
 
 HalfSpaceTrees expects features in 0 .. 1: give `limits`, or put a preprocessing.MinMaxScaler before it in a Pipeline.
 """
@@ -28,7 +28,8 @@ from models.slots import slot_column
 
 VERSION = 1
 LIMIT = 1e100
-MAX_INCOMPLETE_ROWS = 20
+MAX_INCOMPLETE_ROWS = 50
+"""More than a sensor takes until its features are scaled, when it has those of the clock alone."""
 DEFAULT_WARM_UP = 20
 MAX_TRIAL_ROWS = 1000
 NOISE = 1e-9

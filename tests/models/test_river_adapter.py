@@ -1,6 +1,7 @@
 """The adapter against River driven by hand, and each of its stated exceptions."""
 
 import math
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from river import anomaly, compose, preprocessing, stats
 from models.detector import Batch
 from models.importing import KindError
 from models.river_adapter import MAX_INCOMPLETE_ROWS, RiverDetector
+from operators.features import FEATURE_NAMES, Features
 
 FEATURES = ("value", "delta")
 GAUSSIAN: Any = anomaly.GaussianScorer  # River leaves it and HalfSpaceTrees untyped
@@ -200,3 +202,18 @@ def test_what_cannot_work_is_refused_when_it_is_built(kind: str, params: dict[st
 def test_a_detector_on_features_needs_some() -> None:
     with pytest.raises(KindError, match="OneClassSVM judges features, and none are configured"):
         RiverDetector((), kind="river.anomaly.OneClassSVM")
+
+
+def test_a_sensor_whose_features_are_not_scaled_yet_teaches_nothing() -> None:
+    """Till then it has the features of the clock alone, to which HalfSpaceTrees would keep for good."""
+    features = Features()
+    features.grow(["UTC"])
+    detector = RiverDetector(FEATURE_NAMES, kind="river.anomaly.HalfSpaceTrees", params=HST)
+    detector.grow(1)
+    zero, one = np.zeros(1, np.int64), np.ones(1, np.bool_)
+    for row, value in enumerate(np.random.default_rng(2).normal(20, 1, 80)):
+        scaled = features.take_in(zero, zero + row * 1000, np.array([value]), one).scaled
+        detector.learn(Batch(zero, zero, np.array([value]), scaled, zero, zero))
+    models = pickle.loads(detector.state()["models"])  # type: ignore[arg-type]
+    used = {node.feature for tree in models[0].trees for node in tree.iter_dfs() if hasattr(node, "feature")}
+    assert used - {"hour_sin", "hour_cos", "day_sin", "day_cos"}
