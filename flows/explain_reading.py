@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from clickhouse_connect.driver.client import Client
 
 from flows.production import registry
 from flows.settings import Settings
+from infra.clickhouse.client import Address, connect
 from infra.clickhouse.reading import StoredReading, asset_verdict, find, neighbours, read_before
 from infra.clickhouse.registry import load_registry
 from operators.batches import Series
@@ -35,21 +35,22 @@ class Explanation:
     high: float
 
 
-def explain(settings: Settings, client: Client, *, sensor_id: str, time_ms: int) -> Explanation:
+def explain(settings: Settings, address: Address, *, sensor_id: str, time_ms: int) -> Explanation:
     """Of the sensor's reading nearest to a time. Raises UnknownReading, ClickHouseError."""
-    stored = find(client, sensor_id=sensor_id, time_ms=time_ms)
-    reading = stored.reading
-    known = registry(settings, load_registry(client))
-    series = Series(*(reading[name] for name in Series._fields))
-    low, high = known.limits(series)
-    return Explanation(
-        stored,
-        neighbours(client, reading, each_side=EACH_SIDE),
-        asset_verdict(client, reading),
-        _features(read_before(client, reading, most=MOST_FLAT + 1), known.time_zone(series)),
-        low,
-        high,
-    )
+    with connect(address) as client:
+        stored = find(client, sensor_id=sensor_id, time_ms=time_ms)
+        reading = stored.reading
+        known = registry(settings, load_registry(client))
+        series = Series(*(reading[name] for name in Series._fields))
+        low, high = known.limits(series)
+        return Explanation(
+            stored,
+            neighbours(client, reading, each_side=EACH_SIDE),
+            asset_verdict(client, reading),
+            _features(read_before(client, reading, most=MOST_FLAT + 1), known.time_zone(series)),
+            low,
+            high,
+        )
 
 
 def _features(rows: list[Row], zone: str) -> dict[str, float]:

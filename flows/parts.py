@@ -1,21 +1,26 @@
 """From settings to the objects a flow's steps are made of; one factory per step."""
 
 from flows.ports import Ports
-from flows.settings import Settings
+from flows.settings import Detector, Drift, Settings
 from models.asset import AssetModel
 from models.catalog import build as build_detector
+from models.catalog import build_drift
+from models.feature import Feature
+from models.importing import KindError
 from operators.aggregates import load_aggregate
 from operators.assets import AssetShard, TickStore
 from operators.cadence import Cadence
 from operators.clock import Announcer, PartitionClock
-from operators.detect import Detection, NamedDetector
-from operators.features import FEATURE_NAMES
+from operators.detect import Detection
+from operators.features import Features, load_feature
 from operators.intake import IntakeConfig, PartitionIntake, SourceState
+from operators.panel import DriftWatch, NamedDetector
 from operators.panes import PaneStore, WindowSpec, pane_ms_of
 from operators.quality import QualityChecks
 from operators.registry import Registry
 from operators.sensors import SensorShard
 from operators.shards import stable_hash
+from operators.verdict import Verdict
 from operators.windows import WindowShard
 
 WINDOW_SHARDS = 8
@@ -29,10 +34,30 @@ def window_specs(settings: Settings) -> tuple[WindowSpec, ...]:
 
 def named_detectors(settings: Settings) -> list[NamedDetector]:
     """Fresh detectors as configured. Raises KindError for one that cannot be built."""
-    return [
-        NamedDetector(d.name, d.role, d.threshold, build_detector(d.kind, FEATURE_NAMES, d.params))
-        for d in settings.detectors
-    ]
+    known = Features(own_features(settings)).names
+    return [_named(one, known) for one in settings.detectors]
+
+
+def own_features(settings: Settings) -> list[Feature]:
+    """Fresh features of one's own as configured. Raises KindError for one that cannot be built."""
+    return [load_feature(path) for path in settings.features.own]
+
+
+def _named(one: Detector, known: tuple[str, ...]) -> NamedDetector:
+    features = known if one.features is None else one.features
+    for name in features:
+        if name not in known:
+            raise KindError(f"detector {one.name}: no feature {name!r}; there are {', '.join(known)}")
+    try:
+        detector = build_detector(one.kind, features, one.params)
+        drift = None if one.drift is None else _drift(one.drift)
+    except KindError as error:
+        raise KindError(f"detector {one.name}: {error}") from error
+    return NamedDetector(one.name, one.role, detector, features, one.threshold, one.scaled, one.weight, drift)
+
+
+def _drift(one: Drift) -> DriftWatch:
+    return DriftWatch(build_drift(one.kind, one.params), one.relearn)
 
 
 class Parts:
@@ -84,7 +109,7 @@ class Parts:
             registry=self._registry,
             checks=QualityChecks(dedup_horizon_ms=quality.dedup_horizon.ms, stuck_after_ms=quality.stuck_after.ms),
             cadence=Cadence(gap_factor=quality.gap_factor, forget_after_ms=quality.forget_after.ms),
-            detection=Detection(named_detectors(self._settings)),
+            detection=self._detection(),
             panes=PaneStore(
                 # Unique over topics and the same for good: it breaks ties of first and last.
                 partition=(stable_hash(topic) << 20) + int(partition),
@@ -97,6 +122,12 @@ class Parts:
             ),
             generation=self._generation,
         )
+
+    def _detection(self) -> Detection:
+        detectors = named_detectors(self._settings)
+        weights = [one.weight if one.role == "model" else 0.0 for one in detectors]
+        verdict = Verdict(weights, false_alarms_per_week=self._settings.verdict.false_alarms_per_week)
+        return Detection(detectors, verdict=verdict, own_features=own_features(self._settings))
 
     def window_shard(self) -> WindowShard:
         """One part of the groups."""

@@ -1,22 +1,11 @@
-"""The only reader of configuration: TOML file, then environment, into one frozen `Settings`.
+"""Everything a flow can be told, as frozen structs; `flows.configuration` reads them from file and environment."""
 
-An environment variable overrides the file: STREAMGAUGE_KAFKA__BOOTSTRAP sets [kafka] bootstrap (two underscores step
-into a table). Every mistake is a `SettingsError` of one line: field, value, what is allowed.
-"""
-
-import os
 import re
-import tomllib
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from infra.simulate.config import SimulationConfig
-
-ENV_PREFIX = "STREAMGAUGE_"
-DEFAULT_FILE = Path("streamgauge.toml")
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
@@ -136,18 +125,37 @@ class Window(_Section, frozen=True):
         return (self.hop or self.size).ms
 
 
-class Detector(_Section, frozen=True):
-    """A detector by import path: `models.rolling_z.RollingZ`, `river.anomaly.GaussianScorer`, your own.
+class Drift(_Section, frozen=True):
+    """Watches a detector's calibrated scores, of each sensor, for a lasting change; told in the table `events`.
 
-    role: a rule and a model are stored side by side.
-    threshold: raw scores of at least this flag a reading.
+    kind: a drift detector of River; PageHinkley runs compiled.
+    relearn: a sensor that drifts is forgotten by all detectors and learnt anew.
+    """
+
+    kind: str = "river.drift.PageHinkley"
+    params: dict[str, Any] = {}
+    relearn: bool = False
+
+
+class Detector(_Section, frozen=True):
+    """A detector by import path: ours, any of `river.anomaly`, your own.
+
+    role: models are fused into the verdict; a challenger is scored beside them without a say; a rule flags by itself.
+    threshold: of a rule only: raw scores of at least this flag a reading. Models and challengers are calibrated.
+    features: the columns it is given, in this order; all when left out.
+    scaled: given within 0 .. 1, scaled to the sensor's own past, instead of as measured.
+    weight: of a model beside the others.
     params: handed to the detector as keyword arguments.
     """
 
     name: Name
     kind: str
-    threshold: Annotated[float, msgspec.Meta(gt=0)]
-    role: Literal["rule", "model"] = "model"
+    role: Literal["rule", "model", "challenger"] = "model"
+    threshold: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    features: tuple[str, ...] | None = None
+    scaled: bool = True
+    weight: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    drift: Drift | None = None
     params: dict[str, Any] = {}
 
 
@@ -170,6 +178,21 @@ class Assets(_Section, frozen=True):
     def __post_init__(self) -> None:
         if not self.tick:
             raise ValueError(f"tick = {self.tick}: must be longer than 0")
+
+
+class Features(_Section, frozen=True):
+    """own: classes of one's own by import path, see models/feature.py; their columns follow the built-in ones."""
+
+    own: tuple[str, ...] = ()
+
+
+class Verdict(_Section, frozen=True):
+    """When the models together raise an alarm.
+
+    false_alarms_per_week: at most so many are wanted of a healthy sensor, on average.
+    """
+
+    false_alarms_per_week: Annotated[float, msgspec.Meta(gt=0)] = 1.0
 
 
 class SensorType(_Section, frozen=True):
@@ -229,9 +252,15 @@ DEFAULT_WINDOWS = (
     Window(name="5m/30s", size=Duration(300_000), hop=Duration(30_000), by=("location", "sensor_type")),
     Window(name="1m by sensor", size=Duration(60_000), by=("sensor_id",)),
 )
+DRIFT_OF_SURPRISE: dict[str, Any] = {"delta": 0.1, "threshold": 20.0}
+"""For PageHinkley: surprise is 0.43 on average, give or take 0.43, while nothing changes."""
 DEFAULT_DETECTORS = (
     Detector(name="z-score", kind="models.rolling_z.RollingZ", role="rule", threshold=3.0),
-    Detector(name="gaussian", kind="river.anomaly.GaussianScorer", threshold=0.9973, params={"grace_period": 100}),
+    Detector(name="forecast", kind="models.forecast.SeasonalForecast", drift=Drift(params=DRIFT_OF_SURPRISE)),
+    Detector(name="step", kind="models.deviation.Deviation", params={"long": 1}),
+    Detector(name="level", kind="models.deviation.Deviation", params={"long": 100}),
+    Detector(name="shift", kind="models.deviation.Deviation", params={"long": 20_000, "short": 32}),
+    Detector(name="gaussian", kind="river.anomaly.GaussianScorer", role="challenger", params={"grace_period": 100}),
 )
 DEFAULT_TYPES = {
     "temperature": SensorType(unit="°C", min=-40, max=125),
@@ -252,8 +281,10 @@ class Settings(_Section, frozen=True):
     quality: Quality = Quality()
     windows: tuple[Window, ...] = DEFAULT_WINDOWS
     aggregates: tuple[str, ...] = ()
+    features: Features = Features()
     detectors: tuple[Detector, ...] = DEFAULT_DETECTORS
     assets: Assets = Assets()
+    verdict: Verdict = Verdict()
     sensor_types: dict[str, SensorType] = msgspec.field(default_factory=DEFAULT_TYPES.copy)
     registry: Registry = Registry()
     clickhouse: ClickHouse = ClickHouse()
@@ -261,162 +292,3 @@ class Settings(_Section, frozen=True):
     simulate: SimulationConfig = SimulationConfig()
     data_dir: str = ".streamgauge"
     """Where the embedded broker and ClickHouse keep their data."""
-
-
-def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """Settings from a file (`streamgauge.toml` here, when there is one) and the environment.
-
-    Raises SettingsError with one line that names the field, its value and what is allowed.
-    """
-    raw = _read(path)
-    _override(raw, environ)
-    try:
-        settings = msgspec.convert(raw, Settings, dec_hook=_decode)
-    except msgspec.ValidationError as error:
-        raise SettingsError(_explain(error, raw)) from None
-    _check(settings)
-    return settings
-
-
-class Sourced(NamedTuple):
-    """One setting as it is in force: dotted name, value for people (secrets hidden), where it comes from."""
-
-    name: str
-    shown: str
-    source: Literal["default", "file", "environment"]
-
-
-def sources(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> list[Sourced]:
-    """Every setting in force. Raises SettingsError as `load` does."""
-    in_file = _leaves(_read(path))
-    told: dict[str, Any] = {}
-    _override(told, environ)
-    in_environment = _leaves(told)
-    found = []
-    for name, value in _leaves(_plain(load(path, environ))).items():
-        source: Literal["default", "file", "environment"] = "default"
-        if _given(name, in_environment):
-            source = "environment"
-        elif _given(name, in_file):
-            source = "file"
-        found.append(Sourced(name, str(value), source))
-    return found
-
-
-def _given(name: str, given: Mapping[str, Any]) -> bool:
-    return any(one == name or one.startswith(f"{name}.") or name.startswith(f"{one}.") for one in given)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, msgspec.Struct):
-        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
-    if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    if isinstance(value, Secret):
-        return "***" if value else "(none)"
-    if isinstance(value, tuple):
-        return [_plain(one) for one in value]
-    return value
-
-
-def _leaves(value: Any, name: str = "") -> dict[str, Any]:
-    if isinstance(value, dict) and (value or not name):
-        below = [_leaves(one, f"{name}.{key}" if name else key) for key, one in value.items()]
-        return {path: leaf for leaves in below for path, leaf in leaves.items()}
-    return {name: value}
-
-
-def _read(path: Path | None) -> dict[str, Any]:
-    file = path or DEFAULT_FILE
-    if not file.exists():
-        if path is not None:
-            raise SettingsError(f"configuration file {path}: no such file")
-        return {}
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"configuration file {file}: not valid TOML: {error}") from None
-
-
-def _override(raw: dict[str, Any], environ: Mapping[str, str]) -> None:
-    for variable, text in sorted(environ.items()):
-        if not variable.startswith(ENV_PREFIX):
-            continue
-        *tables, name = variable.removeprefix(ENV_PREFIX).lower().split("__")
-        table = raw
-        for step in tables:
-            table = table.setdefault(step, {})
-            if not isinstance(table, dict):
-                raise SettingsError(f"{variable}: {step} is not a table in the configuration")
-        table[name] = _typed(text, old=table.get(name), tables=tables, name=name)
-
-
-def _typed(text: str, *, old: Any, tables: list[str], name: str) -> Any:
-    """Environment text as the type its field has: a TOML value where it parses as one other than text."""
-    field_types = _field_types(tables)
-    if isinstance(old, str) or field_types.get(name) in (str, Secret):
-        return text
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return tuple(text.split(",")) if name == "topics" else text
-
-
-def _field_types(tables: list[str]) -> dict[str, Any]:
-    struct: Any = Settings
-    for step in tables:
-        types = {f.name: f.type for f in msgspec.structs.fields(struct)}
-        struct = types.get(step)
-        if not (isinstance(struct, type) and issubclass(struct, msgspec.Struct)):
-            return {}
-    return {f.name: f.type for f in msgspec.structs.fields(struct)}
-
-
-def _decode(kind: type, value: Any) -> Any:
-    if kind is Duration:
-        return Duration.parse(value)
-    if kind is Secret:
-        if not isinstance(value, str):
-            raise ValueError("expected text")
-        return Secret(value)
-    raise NotImplementedError(kind)
-
-
-def _explain(error: msgspec.ValidationError, raw: dict[str, Any]) -> str:
-    message, _, path = str(error).partition(" - at `$")
-    path = path.rstrip("`").lstrip(".")
-    value: Any = raw
-    for step in re.findall(r"[^.\[\]]+", path):
-        try:
-            value = value[int(step)] if isinstance(value, (list, tuple)) else value[step]
-        except (KeyError, IndexError, ValueError, TypeError):
-            break
-    else:
-        if path and not isinstance(value, dict):
-            shown = "***" if "password" in path else repr(value)
-            return f"{path} = {shown}: {message}"
-    return f"{path or 'configuration'}: {message}"
-
-
-def _check(settings: Settings) -> None:
-    """What one field alone cannot say."""
-    names = [w.name for w in settings.windows]
-    for name in names:
-        if names.count(name) > 1:
-            raise SettingsError(f"windows.name = {name!r}: given twice; each window needs a name of its own")
-    for window in settings.windows:
-        if window.size.ms <= 0 or window.hop_ms <= 0:
-            raise SettingsError(f"windows {window.name!r}: size and hop must be longer than 0")
-        if window.hop_ms > window.size.ms:
-            raise SettingsError(
-                f"windows {window.name!r}: hop = {window.hop}: must be at most the size ({window.size}), "
-                "else readings between windows would be lost"
-            )
-    if settings.worker.epoch.ms < 1000 or settings.worker.epoch.ms % 1000:
-        raise SettingsError(f"worker.epoch = '{settings.worker.epoch}': must be whole seconds, at least 1s")
-    if not settings.kafka.topics:
-        raise SettingsError("kafka.topics = []: name at least one topic")
-    names = [d.name for d in settings.detectors]
-    for name in names:
-        if names.count(name) > 1:
-            raise SettingsError(f"detectors.name = {name!r}: given twice; each detector needs a name of its own")

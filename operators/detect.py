@@ -1,70 +1,100 @@
-"""Detectors over a shard's readings: score, then learn; thresholds; rules beside models.
+"""Detectors over a shard's readings: features, scores, verdicts, learning; rules beside models beside challengers.
 
-A batch is cut into rounds in which every sensor appears at most once, so that a detector is plain array code and each
-reading is scored before it, or anything later, is learnt. This is also the place for calibration, fusion and the gate.
+A batch is cut into segments, between which models fitted anew take effect, and these into rounds in which every sensor
+appears at most once. In a round all detectors score, the verdict is made of their scores, and those readings are learnt
+that may teach: on time, in order, and not in alarm. So a reading is scored before it, or anything later, is learnt.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from models.detector import Batch, Detector
-from operators.batches import Flags, Floats, Ints, Lists, Maps
+from models.compiled import compiled
+from models.detector import Batch
+from models.feature import Feature
+from models.slots import column
+from operators.batches import Flags, Floats, Ints, Labels, Lists, Maps
 from operators.features import Features
+from operators.panel import RULES, Given, Happening, NamedDetector, Panel
 from operators.rounds import Rounds
+from operators.verdict import Verdict
 
-STATE_VERSION = 1
-RULES = ("range", "stuck")
-"""Checks of quality.py that count as rules."""
-
-
-@dataclass(frozen=True, slots=True)
-class NamedDetector:
-    """A detector with its place in the verdict: raw scores of at least `threshold` flag a reading."""
-
-    name: str
-    role: Literal["rule", "model"]
-    threshold: float
-    detector: Detector
+STATE_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """One entry per row.
-
-    score: the largest of raw score / threshold over the detectors; NaN when none knows.
-    rule, model: a rule or a model flagged it; flagged_by: which.
-    raw: (n, detectors) raw scores.
-    """
+    """One entry per row, as the columns of readings are described in records.py; expected: (n, 3) with both ends."""
 
     score: Floats
+    is_anomaly: Flags
     rule: Flags
     model: Flags
     flagged_by: Lists
     raw: Maps
+    surprise: Maps
+    versions: Labels
+    expected: Floats
+    happenings: list[Happening] = field(default_factory=list)
 
-    @property
-    def is_anomaly(self) -> Flags:
-        """The verdict."""
-        return self.rule | self.model
+
+class _Found(NamedTuple):
+    """What becomes of the rows, filled round by round."""
+
+    raw: Floats
+    surprise: Floats
+    threshold: Floats
+    score: Floats
+    alarm: Flags
+    expected: Floats
+
+    @staticmethod
+    def of(rows: int, detectors: int) -> "_Found":
+        raw, surprise = np.empty((rows, detectors)), np.empty((rows, detectors))
+        threshold, score, alarm = np.empty(rows), np.empty(rows), np.empty(rows, np.bool_)
+        return _Found(raw, surprise, threshold, score, alarm, np.empty((rows, 3)))
+
+
+@compiled
+def _flag(
+    found: _Found, thresholds: Floats, out_of_range: Flags, stuck: Flags, chosen: Flags, rule: Flags, anomaly: Flags
+) -> None:
+    """Who flags each row: rules by their raw score's threshold, the others (NaN) by the verdict's."""
+    detectors = len(thresholds)
+    for i in range(len(rule)):
+        chosen[i, detectors], chosen[i, detectors + 1] = out_of_range[i], stuck[i]
+        rule[i] = out_of_range[i] or stuck[i]
+        anomaly[i] = found.alarm[i] or rule[i]
+        for k in range(detectors):
+            if np.isnan(thresholds[k]):
+                chosen[i, k] = found.surprise[i, k] >= found.threshold[i]
+            else:
+                chosen[i, k] = found.raw[i, k] >= thresholds[k]
+                rule[i] = rule[i] or chosen[i, k]
 
 
 class Detection:
     """All detectors of one shard."""
 
-    def __init__(self, detectors: Sequence[NamedDetector]) -> None:
-        self._detectors = tuple(detectors)
-        self._names = tuple(d.name for d in detectors)
-        self._thresholds = np.array([d.threshold for d in detectors])
-        self._is_rule = np.array([d.role == "rule" for d in detectors] + [True] * len(RULES))
-        self._features = Features()
+    def __init__(
+        self,
+        detectors: Sequence[NamedDetector],
+        *,
+        verdict: Verdict,
+        own_features: Sequence[Feature] = (),
+    ) -> None:
+        self._features = Features(own_features)
+        self._panel = Panel(detectors, self._features.names)
+        self._verdict = verdict
+        self._thresholds = np.array([np.nan if d.threshold is None else d.threshold for d in detectors], np.float64)
         self._rounds = Rounds()
         self._group_of: dict[str, int] = {}
         self._groups = np.empty(0, np.int64)
-        self._rows = 0
+        self._seen = 0
+        self._watermark_ms: int | None = None
 
     def grow(self, types: Sequence[str], zones: Sequence[str]) -> None:
         """New slots follow the ones there are: the sensors' types and time zones."""
@@ -72,9 +102,9 @@ class Detection:
         self._groups = np.concatenate([self._groups, np.array(fresh, np.int64)])
         sensors = len(self._groups)
         self._features.grow(list(zones))
+        self._panel.grow(sensors)
+        self._verdict.grow(sensors)
         self._rounds.grow(sensors)
-        for named in self._detectors:
-            named.detector.grow(sensors)
 
     def judge(
         self,
@@ -82,80 +112,128 @@ class Detection:
         slot: Ints,
         time_ms: Ints,
         value: Floats,
-        in_order: Flags,
+        watermark_ms: Ints,
         teaches: Flags,
         out_of_range: Flags,
         stuck: Flags,
     ) -> Verdicts:
-        """Verdicts on rows in offset order; those with `teaches` are learnt from, each after it was scored."""
-        n = len(slot)
-        raw = np.full((n, len(self._detectors)), np.nan)
-        features = self._features.take_in(slot, time_ms, value, in_order)
-        if self._detectors:
-            order, rounds = self._rounds.of(slot)
-            batch = Batch(slot, time_ms, value, features.raw, self._groups[slot], np.arange(self._rows, self._rows + n))
-            raw[order] = self._in_rounds(batch.take(order), teaches[order], rounds)
-        self._rows += n
-        flagged = raw >= self._thresholds
-        rules = np.stack([out_of_range, stuck], axis=1)
-        chosen = np.concatenate([flagged, rules], axis=1)
-        by_rule: Flags = np.any(chosen[:, self._is_rule], axis=1)
-        by_model: Flags = np.any(chosen[:, ~self._is_rule], axis=1)
-        score = _largest(raw / self._thresholds)
-        return Verdicts(score, by_rule, by_model, Lists(self._names + RULES, chosen), Maps(self._names, raw))
+        """Verdicts on rows in offset order.
 
-    def _in_rounds(self, rows: Batch, teaches: Flags, rounds: list[slice]) -> Floats:
-        """Raw scores of rows sorted by round; each round is scored, then learnt, by every detector."""
-        raw = np.empty((len(rows), len(self._detectors)))
-        for one in rounds:
-            batch = rows.take(one)
-            learnt = batch if teaches[one].all() else batch.take(np.flatnonzero(teaches[one]))
-            for place, named in enumerate(self._detectors):
-                raw[one, place] = named.detector.score(batch)
-                named.detector.learn(learnt)
-        return raw
+        watermark_ms: the partition's at each row. teaches: rows that are on time and their sensor's newest; others are
+        scored without differences to the reading before, and teach nothing.
+        """
+        n = len(slot)
+        vectors = self._features.take_in(slot, time_ms, value, teaches)
+        numbers = np.arange(self._seen, self._seen + n)
+        self._seen += n
+        batch = Batch(slot, time_ms, value, np.empty((n, 0)), self._groups[slot], numbers)
+        given = self._panel.given(batch, vectors)
+        found, versions = _Found.of(n, len(self._panel.members)), _VersionColumn(n)
+        for part in self._segments(watermark_ms):
+            versions.fill(part, self._panel.versions(len(self._group_of)), batch.groups[part])
+            whole = len(given) == part.stop - part.start
+            self._segment(given if whole else given.take(part), teaches[part], found, part.start)
+        return self._verdicts(found, versions.labels, out_of_range, stuck)
+
+    def _segments(self, watermark_ms: Ints) -> Iterator[slice]:
+        """Stretches of rows; before each, models change that are due at the watermark it begins with."""
+        n = len(watermark_ms)
+        if not n:
+            return
+        before_ms = int(watermark_ms[0]) if self._watermark_ms is None else self._watermark_ms
+        cuts = self._panel.cuts(watermark_ms, before_ms).tolist()
+        for begin, end in pairwise([0, *cuts, n]):
+            if begin in cuts:
+                self._panel.advance(before_ms, int(watermark_ms[begin]), list(self._group_of))
+                before_ms = int(watermark_ms[begin])
+            if begin < end:
+                yield slice(begin, end)
+        self._watermark_ms = int(watermark_ms[-1])
+
+    def _segment(self, given: Given, teaches: Flags, found: _Found, begin: int) -> None:
+        order, rounds = self._rounds.of(given.batch.slots)
+        if len(rounds) > 1:
+            given, teaches = given.take(order), teaches[order]
+            for one in rounds:
+                self._round(given.take(one), teaches[one], found, begin + order[one])
+        elif rounds:
+            self._round(given, teaches, found, slice(begin, begin + len(given)))
+
+    def _round(self, given: Given, teaches: Flags, found: _Found, rows: Any) -> None:
+        """Score, judge, then learn; rows: where these readings stand in `found`."""
+        batch, raw = given.batch, self._panel.score(given)
+        expected = np.full((len(given), 3), np.nan)
+        self._panel.expected(given, expected)
+        judged = self._verdict.judge(batch.slots, batch.time_ms, raw, teaches)
+        found.raw[rows], found.surprise[rows], found.expected[rows] = raw, judged.surprise, expected
+        found.score[rows], found.alarm[rows], found.threshold[rows] = judged.score, judged.alarm, judged.threshold
+        learnt = teaches & judged.teaches
+        self._panel.learn(given if learnt.all() else given.take(np.flatnonzero(learnt)))
+        if self._panel.watches:
+            self._relearn(self._panel.watch(batch.take(np.flatnonzero(teaches)), judged.surprise[teaches]))
+
+    def _verdicts(self, found: _Found, versions: Labels, out_of_range: Flags, stuck: Flags) -> Verdicts:
+        names, n = self._panel.names, len(found.raw)
+        chosen = np.empty((n, len(names) + len(RULES)), np.bool_)
+        by_rule, anomaly = np.empty(n, np.bool_), np.empty(n, np.bool_)
+        out_of_range, stuck = column(out_of_range, np.bool_), column(stuck, np.bool_)
+        _flag(found, self._thresholds, out_of_range, stuck, chosen, by_rule, anomaly)
+        return Verdicts(
+            score=found.score,
+            is_anomaly=anomaly,
+            rule=by_rule,
+            model=found.alarm,
+            flagged_by=Lists(names + RULES, chosen),
+            raw=Maps(names, found.raw),
+            surprise=Maps(names, found.surprise),
+            versions=versions,
+            expected=found.expected,
+            happenings=self._panel.begin(),
+        )
+
+    def _relearn(self, slots: Ints) -> None:
+        if len(slots):
+            self._panel.reset(slots)
+            self._verdict.reset(slots)
 
     @property
     def nbytes(self) -> int:
-        """Memory of all detectors and features, bytes."""
-        return self._features.nbytes + sum(named.detector.nbytes for named in self._detectors)
+        """Memory of features, detectors and calibration, bytes."""
+        return self._features.nbytes + self._panel.nbytes + self._verdict.nbytes
 
     def snapshot(self) -> tuple[Any, ...]:
         """Plain values; each detector's state by its name."""
-        states = tuple((named.name, named.detector.state()) for named in self._detectors)
-        return (
-            STATE_VERSION,
-            tuple(self._group_of),
-            self._groups.copy(),
-            self._rows,
-            self._features.snapshot(),
-            states,
-        )
+        own = (tuple(self._group_of), self._seen, self._watermark_ms)
+        return (STATE_VERSION, own, self._features.snapshot(), self._panel.snapshot(), self._verdict.snapshot())
 
     def load(self, state: tuple[Any, ...]) -> dict[str, str]:
-        """Go on from `snapshot()`; a detector that was not there then starts afresh.
+        """Go on from `snapshot()`, after `grow` with its sensors.
 
-        So does one whose state does not fit it any more (other parameters, another version of its library); what became
-        of those is returned: why, by name.
+        Returns what did not go on, and why, by detector: its calibration starts afresh, too.
         """
-        _, groups, self._groups, self._rows, features, states = state
-        self._group_of = {name: number for number, name in enumerate(groups)}
+        _, (groups, self._seen, self._watermark_ms), features, panel, verdict = state
         self._features.load(features)
-        known = dict(states)
-        afresh: dict[str, str] = {}
-        for named in self._detectors:
-            if named.name in known:
-                try:
-                    named.detector.load(known[named.name])
-                except ValueError as misfit:
-                    afresh[named.name] = str(misfit)
-            named.detector.grow(len(self._groups))
-        return afresh
+        changed = self._panel.load(panel)
+        self._verdict.load(verdict)
+        for name in changed:
+            self._verdict.reset_detector(self._panel.names.index(name))
+        assert tuple(self._group_of) == groups, "sensors are given out in the order of the snapshot"
+        return changed
 
 
-def _largest(scores: Floats) -> npt.NDArray[np.float64]:
-    """(n, k) -> (n,): the largest, NaN left aside; NaN where all are."""
-    if scores.shape[1] == 0:
-        return np.full(len(scores), np.nan)
-    known = np.where(np.isnan(scores), -np.inf, scores).max(axis=1)
-    return np.where(np.isneginf(known), np.nan, known)
+class _VersionColumn:
+    """The column model_versions, filled segment by segment."""
+
+    def __init__(self, rows: int) -> None:
+        self._codes = np.zeros(rows, np.int32)
+        self._values: dict[str, int] = {}
+
+    def fill(self, part: slice, versions: list[str], groups: Ints) -> None:
+        """versions: by group. groups: of the rows in that part."""
+        codes = [self._values.setdefault(version, len(self._values)) for version in versions]
+        self._codes[part] = np.array(codes, np.int32)[groups]
+
+    @property
+    def labels(self) -> Labels:
+        """The whole column."""
+        return Labels(self._codes, list(self._values))

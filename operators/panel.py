@@ -8,11 +8,26 @@ import msgspec
 import numpy as np
 
 from models.detector import Batch, Detector, Forecasting, Scheduled, Versioned
+from models.drift import DriftDetector
 from models.importing import told
 from operators.batches import Floats, Ints
 from operators.features import Vectors
 
 Role = Literal["rule", "model", "challenger"]
+
+RULES = ("range", "stuck")
+"""Checks of quality.py that count as rules; what they flag is an anomaly whatever the models say."""
+
+
+@dataclass(frozen=True, slots=True)
+class DriftWatch:
+    """What looks out for lasting changes of a detector's calibrated scores.
+
+    relearn: a sensor that drifts is forgotten by all detectors and learnt anew.
+    """
+
+    detector: DriftDetector
+    relearn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +40,7 @@ class NamedDetector:
         when their calibrated score reaches the verdict's threshold.
     features: names of the columns it is given. scaled: to the sensor's own past, within 0 .. 1.
     weight: of a model beside the others.
+    drift: watches its calibrated scores.
     """
 
     name: str
@@ -34,6 +50,7 @@ class NamedDetector:
     threshold: float | None = None
     scaled: bool = True
     weight: float = 1.0
+    drift: DriftWatch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +89,7 @@ class Panel:
     def __init__(self, detectors: Sequence[NamedDetector], feature_names: Sequence[str]) -> None:
         self.members = tuple(detectors)
         self.names = tuple(one.name for one in detectors)
+        self.watches = any(one.drift is not None for one in detectors)
         self.happenings: list[Happening] = []
         self._off: set[str] = set()
         columns = [[feature_names.index(name) for name in one.features] for one in detectors]
@@ -92,6 +110,8 @@ class Panel:
         """There are now so many slots."""
         for one in self.members:
             one.detector.grow(sensors)
+            if one.drift is not None:
+                one.drift.detector.grow(sensors)
 
     def reset(self, slots: Ints) -> None:
         """Let every detector forget these sensors."""
@@ -134,6 +154,22 @@ class Panel:
                 into[:, 0], into[:, 1], into[:, 2] = one.detector.expected(batch)
             except Exception as error:
                 self._switch_off(one, batch.time_ms[0], error)
+
+    def watch(self, batch: Batch, surprise: Floats) -> Ints:
+        """Look out for drift in calibrated scores (n, detectors); returns the slots that are to be learnt anew."""
+        relearn = []
+        for place, one in enumerate(self.members):
+            if one.drift is None:
+                continue
+            known = np.flatnonzero(~np.isnan(surprise[:, place]))
+            drifted = known[one.drift.detector.update(batch.slots[known], surprise[known, place])]
+            for row in drifted.tolist():
+                detail = "its scores have changed for good" + ("; learnt anew" if one.drift.relearn else "")
+                slot, time_ms = int(batch.slots[row]), int(batch.time_ms[row])
+                self.happenings.append(Happening("drift", time_ms, detail, one.name, slot))
+            if one.drift.relearn:
+                relearn.append(batch.slots[drifted])
+        return np.unique(np.concatenate(relearn)) if relearn else np.empty(0, np.int64)
 
     def cuts(self, watermark_ms: Ints, before_ms: int) -> Ints:
         """Rows, in order, before which a model may change. watermark_ms: (n,) at each; before_ms: before the first."""
@@ -178,11 +214,20 @@ class Panel:
     @property
     def nbytes(self) -> int:
         """Memory of all detectors, bytes."""
-        return sum(one.detector.nbytes for one in self.members)
+        watches = sum(one.drift.detector.nbytes for one in self.members if one.drift is not None)
+        return watches + sum(one.detector.nbytes for one in self.members)
 
     def snapshot(self) -> tuple[Any, ...]:
-        """Each detector's state and model by its name."""
-        return tuple((one.name, one.detector.state(), _fixed_version(one.detector)) for one in self.members)
+        """Each detector's state, model and drift watch by its name."""
+        return tuple(
+            (
+                one.name,
+                one.detector.state(),
+                _fixed_version(one.detector),
+                None if one.drift is None else one.drift.detector.state(),
+            )
+            for one in self.members
+        )
 
     def load(self, state: tuple[Any, ...]) -> dict[str, str]:
         """Go on from `snapshot()`. Returns what did not go on, and why, by name.
@@ -190,14 +235,16 @@ class Panel:
         A detector that is new starts afresh, as does one whose state does not fit it any more; one with another model
         keeps what it knows of its sensors, but its scores are others.
         """
-        known = {name: (stored, version) for name, stored, version in state}
+        known = {name: stored for name, *stored in state}
         changed: dict[str, str] = {}
         for one in self.members:
             if one.name not in known:
                 continue
-            stored, version = known[one.name]
+            stored, version, watch = known[one.name]
             try:
                 one.detector.load(stored)
+                if one.drift is not None and watch is not None:
+                    one.drift.detector.load(watch)
             except ValueError as misfit:
                 changed[one.name] = f"starts afresh: {misfit}"
             else:

@@ -17,6 +17,7 @@ from operators.clock import NEVER, ShardBatch, crosses
 from operators.detect import Detection, Verdicts
 from operators.intake import LEDGER_BUCKET, NO_WATERMARK
 from operators.ledger import Ledger
+from operators.panel import Happening
 from operators.panes import PaneMessage, PaneRows, PaneStore
 from operators.quality import (
     AFTER_IDLE_READING,
@@ -143,16 +144,24 @@ class SensorShard:
         return self._panes.messages(self._name, self._watermark_ms, self._origin_ms, last=last)
 
     def _afresh_rows(self, time_ms: int) -> list[Rows]:
-        """Told once after a restart: the detectors that could not go on from their state."""
+        """Told once after a restart: the detectors that could not go on from their state, or have another model."""
         told, self._afresh = self._afresh, {}
+        return self._event_rows([Happening("model_change", time_ms, why, name) for name, why in told.items()])
+
+    def _event_rows(self, happenings: list[Happening]) -> list[Rows]:
+        if not happenings:
+            return []
+        sensors = list(self._sensor_slots)
         columns: dict[str, ColumnData] = {
-            "kind": "model_change",
-            "subject": [f"{detector} of {self._name}" for detector in told],
+            "kind": [one.kind for one in happenings],
+            "subject": [
+                f"{one.detector} of {sensors[one.slot] if one.slot >= 0 else self._name}" for one in happenings
+            ],
             "generation": self._generation,
-            "time": np.full(len(told), time_ms),
-            "detail": [f"starts afresh: {why}" for why in told.values()],
+            "time": np.array([one.time_ms for one in happenings], np.int64),
+            "detail": [one.detail for one in happenings],
         }
-        return [Rows("events", len(told), columns)] if told else []
+        return [Rows("events", len(happenings), columns)]
 
     def _take_in(self, readings: ReadingBatch, adopted_ms: int) -> list[Rows]:
         slot = self._slot_of(readings.series, readings.code)
@@ -178,13 +187,13 @@ class SensorShard:
             slot=sensor,
             time_ms=readings.time_ms,
             value=readings.value,
-            in_order=status == OK,
+            watermark_ms=readings.watermark_ms,
             teaches=status == OK,
             out_of_range=out_of_range,
             stuck=stuck,
         )
         rows = [] if not len(kept) else [self._reading_rows(readings, slot, status, out_of_range, stuck, verdicts)]
-        rows += episodes
+        rows += episodes + self._event_rows(verdicts.happenings)
         return rows + self._add_to_panes(readings, slot, status <= CONFLICT, verdicts.is_anomaly, adopted_ms)
 
     def _add_to_panes(
@@ -272,6 +281,11 @@ class SensorShard:
             "model_anomaly": verdicts.model,
             "flagged_by": verdicts.flagged_by,
             "scores": verdicts.raw,
+            "surprises": verdicts.surprise,
+            "model_versions": verdicts.versions,
+            "expected": verdicts.expected[:, 0],
+            "expected_low": verdicts.expected[:, 1],
+            "expected_high": verdicts.expected[:, 2],
         }
         if readings.seq is not None:
             columns["seq"] = [None if seq == NO_SEQ else seq for seq in readings.seq.tolist()]

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from models.calibration import TailSurprise
 from models.compiled import compiled
@@ -34,8 +33,8 @@ CALM_READINGS = 2
 """... for so many readings in a row."""
 LONGEST_MS, LONGEST_READINGS = 1_800_000, 5
 """An alarm that has lasted for both is over: the new normal is learnt."""
-SETTLING_READINGS = 300
-"""After such an alarm detectors get used to the new normal; if it is still strange then, calibration does as well."""
+TEACHES_EVERY = 20
+"""In an alarm only every so many-th reading teaches detectors."""
 
 WEEK_MS = 7 * 86_400_000.0
 STATE_VERSION = 1
@@ -68,9 +67,8 @@ class _Strange(NamedTuple):
 
 
 STATE, SINCE_MS, READINGS, CALM, SEEN = range(5)
-OFF, ON, SETTLING, YIELDING = range(4)
-"""States of an alarm; after ON, when it lasted too long: SETTLING, detectors learn, and YIELDING, calibration learns too,
-each until readings are calm."""
+OFF, ON, ACCEPTED = range(3)
+"""States of an alarm; ACCEPTED: it lasted too long, and comes on again only after readings were calm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +86,7 @@ class Judged:
     fused: Floats
     score: Floats
     rarity: Floats
+    threshold: Floats
     alarm: Flags
     teaches: Flags
 
@@ -141,17 +140,19 @@ class Verdict:
         scores[:, detectors] = fused
         rarity = self._calm.surprise(slots, scores[:, detectors:], first=detectors)[:, 0]
         score, alarm, teaches = news.copy(), np.zeros(n, np.bool_), np.zeros(n, np.bool_)
-        calm = np.zeros((n, 2), np.bool_)
-        found = (score, alarm, teaches, calm)
+        settled = np.zeros(n, np.bool_)
+        threshold = np.full(n, np.inf)
+        found = (score, threshold, alarm, teaches, settled)
         _decide(self._past, slots, time_ms, _Strange(news, fused, rarity), in_order, self._per_week, found)
-        if not calm.all():
-            scores[~calm[:, 1], detectors] = np.nan
+        scores[~settled, detectors] = np.nan
+        if alarm.any() or not in_order.all():
+            calm = in_order & ~alarm
             self._ever.learn(slots[in_order], ever[in_order])
-            self._calm.learn(slots[calm[:, 0]], scores[calm[:, 0]])
+            self._calm.learn(slots[calm], scores[calm])
         else:
             self._ever.learn(slots, ever)
             self._calm.learn(slots, scores)
-        return Judged(surprise, fused, score, rarity, alarm, teaches)
+        return Judged(surprise, fused, score, rarity, threshold, alarm, teaches)
 
     def reset(self, slots: Ints) -> None:
         """Forget these sensors."""
@@ -239,10 +240,8 @@ def _next_state(alarm: Ints, time_ms: int, strange: bool, calm: bool) -> None:
             alarm[STATE], alarm[SINCE_MS], alarm[READINGS], alarm[CALM] = ON, time_ms, 1, 0
     elif alarm[CALM] >= CALM_READINGS:
         alarm[STATE] = OFF
-    elif alarm[STATE] == ON and alarm[READINGS] > LONGEST_READINGS and time_ms - alarm[SINCE_MS] > LONGEST_MS:
-        alarm[STATE], alarm[READINGS] = SETTLING, 0
-    elif alarm[STATE] == SETTLING and alarm[READINGS] > SETTLING_READINGS:
-        alarm[STATE] = YIELDING
+    elif alarm[READINGS] > LONGEST_READINGS and time_ms - alarm[SINCE_MS] > LONGEST_MS:
+        alarm[STATE] = ACCEPTED
 
 
 @compiled
@@ -253,10 +252,10 @@ def _decide(
     strange: _Strange,
     in_order: Flags,
     per_week: float,
-    found: tuple[Floats, Flags, Flags, npt.NDArray[np.bool_]],
+    found: tuple[Floats, Floats, Flags, Flags, Flags],
 ) -> None:
-    """Fill `found`: score, alarm, teaches, and calm (n, 2): whose scores, and fused surprise, belong to the calm past."""
-    score, alarm, teaches, calm = found
+    """Fill `found`: score, alarm, teaches, and where no alarm is on or was accepted."""
+    score, threshold, alarm, teaches, settled = found
     for row in range(len(slots)):
         slot = slots[row]
         if not in_order[row]:
@@ -268,13 +267,13 @@ def _decide(
             interval_ms = _pace(past.pace[slot], max(float(time_ms[row] - past.newest[slot]), 1.0))
         past.newest[slot] = time_ms[row]
         mine[SEEN] += 1
+        threshold[row] = np.log10(max(WEEK_MS / interval_ms / per_week, 10.0))
         if not np.isnan(strange.news[row]):
             score[row] = _news(past.blocks[slot], mine[SEEN], strange.news[row])
         if not np.isnan(strange.fused[row]):
             rare = strange.fused[row] if np.isnan(strange.rarity[row]) else strange.rarity[row]
-            threshold = np.log10(max(WEEK_MS / interval_ms / per_week, 10.0))
-            _next_state(mine, time_ms[row], rare >= threshold, rare < CLEAR * threshold)
+            limit = threshold[row]
+            _next_state(mine, time_ms[row], rare >= limit, rare < CLEAR * limit)
         alarm[row] = mine[STATE] == ON
-        calm[row, 0] = mine[STATE] == OFF or mine[STATE] == YIELDING
-        calm[row, 1] = mine[STATE] == OFF
-        teaches[row] = not alarm[row]
+        settled[row] = mine[STATE] == OFF
+        teaches[row] = not alarm[row] or mine[READINGS] % TEACHES_EVERY == 0

@@ -28,7 +28,7 @@ class Invocation:
     @cached_property
     def given(self) -> "Settings":
         """The configuration as it is written."""
-        from flows.settings import load
+        from flows.configuration import load
 
         return load(self.config)
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.tree import Tree
 
-from flows import settings as settings_module
+from flows import configuration
 from flows.commands.common import Invocation
 from flows.find import find
 from flows.ports import Ports
@@ -33,7 +33,7 @@ def explain(
     ports = Ports(partitions, lambda _: TestingSource([]), TestingSink([]), Registry())
     console.print(_drawing(to_rendered(find(name)(settings, ports))))
     table = Table("setting", "value", "from", header_style="bold", box=None, pad_edge=False)
-    for setting in settings_module.sources(invocation.config):
+    for setting in configuration.sources(invocation.config):
         table.add_row(setting.name, setting.shown, f"[{_MARKS[setting.source]}]{setting.source}[/]")
     console.print(table)
 

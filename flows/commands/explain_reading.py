@@ -1,7 +1,6 @@
 """`streamgauge explain-reading`: what made the verdict on one reading."""
 
 import math
-from contextlib import nullcontext
 from datetime import UTC, datetime, tzinfo
 from typing import Annotated, Any
 
@@ -13,11 +12,10 @@ from rich.table import Table
 from flows.commands.common import Invocation, wide_console
 from flows.explain_reading import Explanation, explain
 from flows.settings import Settings
-from infra.clickhouse.client import connect
 from infra.simulate import cells
 from infra.simulate.mapping import ColumnMapping
-from operators.detect import RULES
 from operators.features import FEATURES
+from operators.panel import RULES
 
 _RANGE, _STUCK = RULES
 _TABLE: dict[str, Any] = {"header_style": "bold", "box": None, "pad_edge": False, "title_justify": "left"}
@@ -40,9 +38,7 @@ def explain_reading(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="TIME") from None
     with invocation.clickhouse() as address:
-        client = connect(address)
-        with client if hasattr(client, "__enter__") else nullcontext():
-            found = explain(invocation.settings, client, sensor_id=sensor, time_ms=time_ms)
+        found = explain(invocation.settings, address, sensor_id=sensor, time_ms=time_ms)
     console = wide_console()
     _say_reading(console, found, place)
     console.print(_detectors(found, invocation.settings))

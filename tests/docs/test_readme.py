@@ -11,9 +11,10 @@ import msgspec
 import pytest
 from bytewax.testing import run_main
 
+from flows.configuration import load
 from flows.find import find
 from flows.parts import named_detectors
-from flows.settings import Settings, load
+from flows.settings import Settings
 from operators.records import TABLES, Reading
 from tests.ports import MemoryTables, Message, list_ports
 

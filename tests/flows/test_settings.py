@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.settings import Duration, Settings, SettingsError, load, sources
+from flows.configuration import load, sources
+from flows.settings import Duration, Settings, SettingsError
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -28,6 +29,10 @@ def test_the_sample_configuration_is_the_default() -> None:
         ("[[windows]]\nname = 'w'\nsize = '0s'", "size and hop must be longer than 0"),
         ("[[windows]]\nname = 'w'\nsize = '1m'\n[[windows]]\nname = 'w'\nsize = '2m'", "given twice"),
         ("[[detectors]]\nname = 'd'\nkind = 'x.Y'\nrole = 'boss'\nthreshold = 1", "detectors[0].role = 'boss'"),
+        ("[[detectors]]\nname = 'd'\nkind = 'x.Y'\nrole = 'rule'", "detectors 'd': a rule needs a threshold"),
+        ("[[detectors]]\nname = 'd'\nkind = 'x.Y'\nthreshold = 2", "threshold = 2: only a rule has one; a model is"),
+        ("[[detectors]]\nname = 'range'\nkind = 'x.Y'", "detectors.name = 'range': is the name of a built-in rule"),
+        ("[verdict]\nfalse_alarms_per_week = 0", "verdict.false_alarms_per_week = 0: Expected `float` > 0"),
         ("[worker]\nepoch = '1500ms'", "worker.epoch = '1500ms': must be whole seconds"),
         ("[kafka]\ntopics = []", "kafka.topics = []: name at least one topic"),
         ("[kafka", "not valid TOML"),

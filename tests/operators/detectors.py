@@ -79,6 +79,13 @@ class Refitted(Plain):
     def version_of(self, group: int) -> str:
         return f"{self.model:g}" if group == 0 and self.model else ""
 
+    def state(self) -> dict[str, object]:
+        return super().state() | {"model": self.model}
+
+    def load(self, state: dict[str, object]) -> None:
+        super().load(state)
+        self.model = float(str(state["model"]))
+
 
 class Model(Plain):
     """Has a version, and forecasts the value 5, give or take 1."""
