@@ -19,7 +19,14 @@ from infra.clickhouse import schema_check
 from infra.clickhouse.client import connect
 from infra.kafka.admin import partition_counts, sample_keys
 from infra.registry import read_file
+from models.cost import cost_per_sensor
 from operators.aggregates import load_aggregate
+from operators.panel import NamedDetector
+
+_DEAR_BYTES = 8_000
+"""Memory a sensor from which a detector is worth a word."""
+_MANY_SENSORS = 10_000
+"""Without a registry file nobody has said how many there are."""
 
 
 class _Findings:
@@ -79,7 +86,9 @@ def _check_flow(findings: _Findings, name: str, settings: Settings) -> None:
     with findings.looking_at(f"flow {name}"):
         find(name)
     with findings.looking_at("detectors") as say:
-        say(", ".join(d.name for d in named_detectors(settings)) or "none")
+        detectors = named_detectors(settings)
+        say(", ".join(d.name for d in detectors) or "none")
+        _check_cost(findings, detectors, settings)
     if settings.aggregates:
         with findings.looking_at("aggregates") as say:
             say(", ".join(load_aggregate(path).name for path in settings.aggregates))
@@ -89,6 +98,20 @@ def _check_flow(findings: _Findings, name: str, settings: Settings) -> None:
     with findings.looking_at(f"recovery store {settings.worker.recovery_dir}") as say:
         found = read_layout(Path(settings.worker.recovery_dir), Layout.of(name, settings))
         say("will be made" if found is None else "fits")
+
+
+def _check_cost(findings: _Findings, detectors: list[NamedDetector], settings: Settings) -> None:
+    """What detectors that are dear for a sensor cost for all of them."""
+    file = settings.registry.file
+    sensors = len(read_file(Path(file))) if file else _MANY_SENSORS
+    for one in detectors:
+        cost = cost_per_sensor(one.detector, features=len(one.features))
+        if cost.memory_bytes > _DEAR_BYTES:
+            memory_mb, snapshot_mb = cost.memory_bytes * sensors / 1e6, cost.snapshot_bytes * sensors / 1e6
+            findings.warn(
+                f"detector {one.name}: {cost.memory_bytes:,} bytes a sensor in memory, {cost.snapshot_bytes:,} in a "
+                f"snapshot; for {sensors:,} sensors {memory_mb:,.0f} MB and {snapshot_mb:,.0f} MB"
+            )
 
 
 def _check_kafka(findings: _Findings, settings: Settings) -> None:

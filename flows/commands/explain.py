@@ -13,6 +13,8 @@ from flows import configuration
 from flows.commands.common import Invocation
 from flows.find import find
 from flows.ports import Ports
+from flows.settings import Settings
+from models.catalog import implementation
 from operators.registry import Registry
 
 _MARKS = {"default": "dim", "file": "cyan", "environment": "magenta"}
@@ -22,7 +24,7 @@ def explain(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="The flow to draw.")] = "sensors",
 ) -> None:
-    """Draw a flow and list every setting with its source; secrets stay hidden.
+    """Draw a flow, say what runs for each detector, and list every setting with its source; secrets stay hidden.
 
     **Example**: `streamgauge explain sensors`
     """
@@ -32,10 +34,24 @@ def explain(
     partitions = tuple(f"{topic}/0" for topic in settings.kafka.topics)
     ports = Ports(partitions, lambda _: TestingSource([]), TestingSink([]), Registry())
     console.print(_drawing(to_rendered(find(name)(settings, ports))))
+    console.print()
+    console.print(_detectors(settings))
+    console.print()
     table = Table("setting", "value", "from", header_style="bold", box=None, pad_edge=False)
     for setting in configuration.sources(invocation.config):
         table.add_row(setting.name, setting.shown, f"[{_MARKS[setting.source]}]{setting.source}[/]")
     console.print(table)
+
+
+def _detectors(settings: Settings) -> Table:
+    table = Table("detector", "role", "runs", "on", header_style="bold", box=None, pad_edge=False)
+    for one in settings.detectors:
+        told = ", ".join(one.features or ("all features",)) + ("" if one.scaled else ", as measured")
+        weight = f" x {one.weight:g}" if one.role == "model" and one.weight != 1 else ""
+        table.add_row(one.name, one.role + weight, implementation(one.kind, one.params), told)
+        if one.drift is not None:
+            table.add_row("", "drift", implementation(one.drift.kind, one.drift.params), f"surprise of {one.name}")
+    return table
 
 
 def _drawing(flow: Any) -> Tree:

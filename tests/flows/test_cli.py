@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -202,6 +203,51 @@ def test_explain_draws_the_flow_and_hides_secrets(tmp_path: Path) -> None:
     assert settings["worker.epoch"] == ["10s", "default"]
     assert settings["clickhouse.password"] == ["***", "environment"]
     assert "hunter" not in shown.stdout + shown.stderr
+
+
+DEAR = """
+[[detectors]]
+name = "own"
+kind = "river.anomaly.LODA"
+features = ["value", "delta"]
+
+[[detectors]]
+name = "trees"
+kind = "river.anomaly.HalfSpaceTrees"
+drift = {}
+"""
+
+
+def test_explain_says_what_runs_for_a_detector_and_check_what_it_costs(tmp_path: Path, nowhere: dict[str, str]) -> None:
+    config = tmp_path / "streamgauge.toml"
+    config.write_text(DEAR)
+    shown = " ".join(streamgauge("--config", config, "explain", env=nowhere | {"COLUMNS": "200"}).stdout.split())
+    assert "own model river.anomaly.LODA by the adapter, one object per sensor value, delta" in shown
+    assert "trees model models.half_space_trees.HalfSpaceTrees (compiled twin of river.anomaly.HalfSpaceTrees)" in shown
+    assert "drift models.page_hinkley.PageHinkley (compiled twin of river.drift.PageHinkley) surprise of trees" in shown
+    checked = streamgauge("--config", config, "check", env=nowhere).stdout
+    assert re.search(r"look +detector own: [\d,]+ bytes a sensor in memory, [\d,]+ in a snapshot; for 10,000", checked)
+
+
+@pytest.mark.parametrize(
+    ("detector", "says"),
+    [
+        ("kind = 'models.nothing.Here'", "detector d: models.nothing.Here: no module"),
+        ("kind = 'models.rolling_z.RollingZ'\nfeatures = ['vlue']", "detector d: no feature 'vlue'; there are value,"),
+        (
+            "kind = 'models.rolling_z.RollingZ'\ndrift = { kind = 'river.drift.Nothing' }",
+            "detector d: river.drift.Nothing",
+        ),
+    ],
+)
+def test_a_wrong_detector_is_one_line_at_the_start(
+    tmp_path: Path, nowhere: dict[str, str], detector: str, says: str
+) -> None:
+    config = tmp_path / "streamgauge.toml"
+    config.write_text(f"[[detectors]]\nname = 'd'\n{detector}\n")
+    checked = streamgauge("--config", config, "check", env=nowhere)
+    assert checked.returncode == 1
+    assert f"wrong detectors: {says}" in checked.stdout
 
 
 def test_a_flow_of_ones_own_runs_from_its_file(site: Site) -> None:
