@@ -170,7 +170,7 @@ class Detection:
         learnt = teaches & judged.teaches
         self._panel.learn(given if learnt.all() else given.take(np.flatnonzero(learnt)))
         if self._panel.watches:
-            self._relearn(self._panel.watch(batch.take(np.flatnonzero(teaches)), judged.surprise[teaches]))
+            self._relearn(self._panel.watch(batch.take(np.flatnonzero(learnt)), judged.surprise[learnt]))
 
     def _verdicts(self, found: _Found, versions: Labels, out_of_range: Flags, stuck: Flags) -> Verdicts:
         names, n = self._panel.names, len(found.raw)

@@ -156,7 +156,10 @@ class Panel:
                 self._switch_off(one, batch.time_ms[0], error)
 
     def watch(self, batch: Batch, surprise: Floats) -> Ints:
-        """Look out for drift in calibrated scores (n, detectors); returns the slots that are to be learnt anew."""
+        """Look out for drift in calibrated scores (n, detectors) of readings that were not in alarm.
+
+        Returns the slots that are to be learnt anew.
+        """
         relearn = []
         for place, one in enumerate(self.members):
             if one.drift is None:
