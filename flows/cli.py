@@ -19,6 +19,7 @@ COMMANDS = {
     "simulate": ("data:simulate", "Send simulated sensors to the first topic, with faults and their ground truth."),
     "replay": ("data:replay", "Send files to the first topic, merged by event time."),
     "backtest": ("backtest:backtest", "Judge a recorded file as the flow would have; no broker, no ClickHouse."),
+    "train": ("train:train", "Train a TFLite model on normal readings, without TensorFlow."),
     "query": ("query:query", "Ask ClickHouse."),
     "db": ("db:app", "The tables in ClickHouse."),
     "check": ("check:check", "Try out configuration, broker, topics, keys, ClickHouse and schema."),

@@ -9,6 +9,7 @@ import pytest
 
 from models.catalog import build
 from models.detector import Batch, Detector, Floats, Scheduled, Slots
+from tests.models.tflite_files import small
 
 FEATURES = ("value", "delta", "hour")
 SENSORS = 4
@@ -56,11 +57,12 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "ThresholdFilter": ("river.anomaly.ThresholdFilter", {"anomaly_detector": GAUSSIAN, "threshold": 0.99}),
     "scaled HalfSpaceTrees": ("river.compose.Pipeline", SCALED_TREES),
     "IsolationForest": ("models.isolation_forest.IsolationForest", FOREST),
+    "TFLite": ("models.tflite.TFLite", {"manifest": small()}),
 }
 
 SHARED = {"IsolationForest"}
 """Sensors of a type share a model: one that is forgotten does not start afresh with it."""
-COMPLETE = {"IsolationForest"}
+COMPLETE = {"IsolationForest", "TFLite"}
 """They know nothing of a reading that lacks a feature."""
 
 Make = Callable[[], Detector]
