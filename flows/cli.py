@@ -72,6 +72,8 @@ def options(
 ) -> None:
     """What holds for all commands."""
     context.obj = Invocation(config)
+    # One's own detectors, features and aggregates may lie beside the configuration.
+    sys.path.append(str((config.parent if config is not None else Path()).resolve()))
 
 
 def _load(name: str) -> Any:
