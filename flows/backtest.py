@@ -33,12 +33,14 @@ BATCH_READINGS = 8192
 class ColumnVerdicts:
     """What the flow said of one column, one entry per row.
 
-    score: NaN while unknown and where there was no reading. flagged_by: names of rules and models, joined by ", ".
+    score: NaN while unknown and where there was no reading. is_anomaly: its own verdict; by_check: because it is out of
+        range or stuck. flagged_by: names of rules and models, joined by ", ".
     expected, low, high: the value expected and the ends of its interval; NaN while unknown.
     """
 
     score: Floats
     is_anomaly: Flags
+    by_check: Flags
     flagged_by: list[str]
     expected: Floats
     low: Floats
@@ -57,8 +59,9 @@ class AssetResult:
 class BacktestResult:
     """One entry per row, in the order given.
 
-    score: the asset's, where it has one; else the largest of the columns'; NaN where there is none.
-    is_anomaly: the asset is in alarm, or a column is flagged.
+    score: the largest of the columns'; NaN where there is none. is_anomaly: any of them is flagged.
+    With an asset both are the asset's own, once it is known; a column out of range or stuck is still flagged. An alarm
+    of one sensor says that it differs from its own past; whether the asset does, all of them tell better.
     asset: the verdict on all columns together; None when none was asked for.
     """
 
@@ -111,8 +114,10 @@ def _combined(columns: dict[str, ColumnVerdicts], asset: AssetResult | None) -> 
     score = np.fmax.reduce([one.score for one in columns.values()])
     is_anomaly = np.any([one.is_anomaly for one in columns.values()], axis=0)
     if asset is not None:
-        score = np.where(np.isnan(asset.score), score, asset.score)
-        is_anomaly = is_anomaly | asset.is_anomaly
+        known = np.isfinite(asset.score)
+        by_check = np.any([one.by_check for one in columns.values()], axis=0)
+        score = np.where(known, asset.score, score)
+        is_anomaly = np.where(known, asset.is_anomaly | by_check, is_anomaly)
     return BacktestResult(score, is_anomaly, columns, asset)
 
 
@@ -192,7 +197,7 @@ class _Seen:
 
     def __init__(self, rows: int, columns: int) -> None:
         self._numbers = {name: np.full((rows, columns), np.nan) for name in ("score", *_EXPECTED)}
-        self._is_anomaly = np.zeros((rows, columns), np.bool_)
+        self._is_anomaly, self._by_check = np.zeros((2, rows, columns), np.bool_)
         self._flagged_by = np.full((rows, columns), "", object)
         self._stored = np.zeros((rows, columns), np.bool_)
         self.in_order = np.zeros((rows, columns), np.bool_)
@@ -201,9 +206,9 @@ class _Seen:
         """Rows of the table readings."""
         at: Any = (rows.columns["offset"], rows.columns["idx"])
         for name, numbers in self._numbers.items():
-            if name in rows.columns:
-                numbers[at] = rows.columns[name]
+            numbers[at] = rows.columns[name]
         self._is_anomaly[at] = rows.columns["is_anomaly"]
+        self._by_check[at] = np.asarray(rows.columns["out_of_range"]) | np.asarray(rows.columns["stuck"])
         flagged_by, quality = rows.columns["flagged_by"], rows.columns["quality"]
         assert isinstance(flagged_by, Lists)
         assert isinstance(quality, Labels)
@@ -225,14 +230,21 @@ class _Seen:
             if self._stored[at]:
                 latest[key] = at
             else:
-                for array in (*self._numbers.values(), self._is_anomaly, self._flagged_by):
+                for array in (*self._numbers.values(), self._is_anomaly, self._by_check, self._flagged_by):
                     array[at] = array[latest[key]]
 
     def column(self, place: int) -> ColumnVerdicts:
         """All rows of one column."""
         score, expected, low, high = (self._numbers[name][:, place] for name in ("score", *_EXPECTED))
-        flagged_by = self._flagged_by[:, place].tolist()
-        return ColumnVerdicts(score, self._is_anomaly[:, place], flagged_by, expected, low, high)
+        return ColumnVerdicts(
+            score,
+            self._is_anomaly[:, place],
+            self._by_check[:, place],
+            self._flagged_by[:, place].tolist(),
+            expected,
+            low,
+            high,
+        )
 
 
 _EXPECTED = ("expected", "expected_low", "expected_high")

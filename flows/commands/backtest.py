@@ -56,8 +56,8 @@ def backtest(
     usable time or value has none; a reading that repeats an earlier one has its verdict.
 
     Several columns: `is_anomaly` is 1 when any of them is flagged, `score` the largest of theirs. With --asset they are
-    also judged together, a row being a tick: `is_anomaly` is 1 as well when the asset is in alarm, `score` is its own
-    once it is known.
+    judged together, a row being a tick: as soon as enough of them are known both are the asset's own, and a column
+    counts alone only when it is out of range or stuck.
 
     **Examples**
 

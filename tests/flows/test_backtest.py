@@ -23,6 +23,7 @@ from flows.backtest import BacktestResult, run
 from flows.cli import app
 from flows.settings import Assets, Duration, EventTime, Settings
 from operators.batches import Floats, Ints, Series
+from operators.registry import Registry, TypeInfo
 from tests.flows.commands import streamgauge
 from tests.ports import MemoryTables, Message, list_ports
 
@@ -183,8 +184,24 @@ def test_with_an_asset_its_score_and_alarm_count() -> None:
     assert apart.asset is None
     known = np.isfinite(result.asset.score)
     np.testing.assert_array_equal(result.score, np.where(known, result.asset.score, apart.score))
-    np.testing.assert_array_equal(result.is_anomaly, apart.is_anomaly | result.asset.is_anomaly)
+    assert known.any()
+    assert not known.all()
+    np.testing.assert_array_equal(result.is_anomaly, np.where(known, result.asset.is_anomaly, apart.is_anomaly))
     assert run(ASSET, time_ms, {"inlet": columns["inlet"]}, asset="x").asset is None, "one sensor is no asset"
+
+
+def test_a_column_out_of_range_is_flagged_whatever_its_asset_says() -> None:
+    time_ms, columns = leaning(250)
+    series = {name: Series(name, "temperature", unit="°C") for name in columns}
+    known = Registry(types={"temperature": TypeInfo("°C", -40, 22.5)})
+    result = run(ASSET, time_ms, columns, series=series, asset="x", registry=known)
+    above = np.max(list(columns.values()), axis=0) > 22.5
+    assert result.asset is not None
+    judged = np.isfinite(result.asset.score)
+    assert 0 < np.count_nonzero(above[judged]) < 20
+    np.testing.assert_array_equal(result.is_anomaly[judged], (result.asset.is_anomaly | above)[judged])
+    assert not result.asset.is_anomaly[above].all()
+    assert "range" in result.columns["pump"].flagged_by[int(np.argmax(columns["pump"]))]
 
 
 def test_rows_without_readings_keep_the_assets_verdict() -> None:
