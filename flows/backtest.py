@@ -17,7 +17,20 @@ from flows.parts import Parts
 from flows.ports import Ports
 from flows.settings import Settings
 from models.asset import AssetModel
-from operators.batches import LATE, ON_TIME, Flags, Floats, Ints, Labels, Lists, ReadingBatch, Rows, Series
+from operators.batches import (
+    LATE,
+    ON_TIME,
+    Codes,
+    Flags,
+    Floats,
+    Ints,
+    Labels,
+    Lists,
+    ReadingBatch,
+    Rows,
+    Series,
+    SeriesDictionary,
+)
 from operators.intake import IntakeBatch
 from operators.quality import OK
 from operators.registry import Registry
@@ -102,8 +115,9 @@ def run(
         lateness_ms=settings.event_time.lateness.ms,
     )
     seen = _Seen(len(time_ms), len(columns))
-    for rows in _judged(settings, registry, readings, batch_readings, on_progress):
-        seen.take(rows)
+    for rows in judged(settings, registry, readings, batch_readings=batch_readings, on_progress=on_progress):
+        if rows.table == "readings":
+            seen.take(rows)
     seen.fill_repeats(readings)
     found = {name: seen.column(place) for place, name in enumerate(columns)}
     together = _judged_together(settings, list(columns.values()), seen.in_order) if asset and len(columns) > 1 else None
@@ -140,38 +154,55 @@ def _readings(
         code[:, place] = [codes.code(one._replace(asset_id=asset or one.asset_id)) for one in many]
     plausible = (time_ms >= 0) & (time_ms <= LATEST_MS)
     row, column = np.nonzero(np.isfinite(values) & plausible[:, None] & (code >= 0))  # below 0: a type that is refused
-    times = time_ms[row]
-    watermark = np.maximum.accumulate(times) - lateness_ms
-    return ReadingBatch(
+    return stamped(
         codes.series,
         code[row, column],
-        times,
+        time_ms[row],
         values[row, column],
-        row,
-        column.astype(np.int32),
-        watermark,
-        np.where(times < watermark, LATE, ON_TIME).astype(np.uint8),
+        row=row,
+        column=column.astype(np.int32),
+        lateness_ms=lateness_ms,
     )
 
 
-def _judged(
+def stamped(
+    series: SeriesDictionary,
+    code: Codes,
+    time_ms: Ints,
+    value: Floats,
+    *,
+    row: Ints,
+    column: Codes,
+    lateness_ms: int,
+) -> ReadingBatch:
+    """Readings of one partition in offset order, for `judged`. row, column: where each was; its offset and index."""
+    watermark = np.maximum.accumulate(time_ms) - lateness_ms
+    late = np.where(time_ms < watermark, LATE, ON_TIME).astype(np.uint8)
+    return ReadingBatch(series, code, time_ms, value, row, column, watermark, late)
+
+
+def judged(
     settings: Settings,
     registry: Registry,
     readings: ReadingBatch,
-    size: int,
-    on_progress: Callable[[int], None] | None,
+    *,
+    batch_readings: int = BATCH_READINGS,
+    on_progress: Callable[[int], None] | None = None,
 ) -> Iterator[Rows]:
-    """Rows for the table readings, as the flow would store them; so many readings at a time."""
+    """Rows of the sensor step for all its tables, as the flow would store them; so many readings at a time.
+
+    on_progress: told after each batch how many rows are done.
+    """
     # Windows and other shards change no verdict, only the time it takes.
     event_time = msgspec.structs.replace(settings.event_time, shards_per_partition=1)
     settings = msgspec.structs.replace(settings, event_time=event_time, windows=())
     parts = Parts(settings, Ports((_SOURCE,), lambda _: TestingSource([]), TestingSink([]), registry))
     clock, shard = parts.clock(_SOURCE), parts.sensor_shard(f"{_SOURCE}/0")
-    for begin in range(0, len(readings), size):
-        batch = readings.take(np.arange(begin, min(begin + size, len(readings))))
+    for begin in range(0, len(readings), batch_readings):
+        batch = readings.take(np.arange(begin, min(begin + batch_readings, len(readings))))
         clocked = clock.on_batch(IntakeBatch(TOPIC, 0, batch, None, (), int(batch.watermark_ms[-1]), False))
         for part in clocked.shards:
-            yield from (rows for rows in shard.on_batch(part).rows if rows.table == "readings")
+            yield from shard.on_batch(part).rows
         if on_progress is not None:
             on_progress(int(batch.offset[-1]) + 1)
 
@@ -190,6 +221,26 @@ def _judged_together(settings: Settings, columns: list[Floats], in_order: Flags)
     newest = np.searchsorted(ticks, np.arange(len(in_order)), side="right") - 1  # -1: none yet
     score, is_anomaly = np.append(verdicts.score, np.nan), np.append(verdicts.is_anomaly, False)
     return AssetResult(score[newest], is_anomaly[newest])
+
+
+def repeats(readings: ReadingBatch, stored: Flags) -> tuple[Ints, Ints]:
+    """Rows that were dropped as repeated, and the rows, of the same sensor, time and value, that they repeat.
+
+    stored: (n,) the others.
+    """
+    near = np.flatnonzero(np.isin(readings.time_ms, readings.time_ms[~stored]))
+    latest: dict[tuple[int, int, float], int] = {}
+    repeated, first = [], []
+    keys = zip(
+        readings.code[near].tolist(), readings.time_ms[near].tolist(), readings.value[near].tolist(), strict=True
+    )
+    for row, key in zip(near.tolist(), keys, strict=True):
+        if stored[row]:
+            latest[key] = row
+        else:
+            repeated.append(row)
+            first.append(latest[key])
+    return np.array(repeated, np.int64), np.array(first, np.int64)
 
 
 class _Seen:
@@ -220,18 +271,12 @@ class _Seen:
 
     def fill_repeats(self, readings: ReadingBatch) -> None:
         """Readings that were dropped as repeated get the verdict on the one they repeat."""
-        repeated = ~self._stored[readings.offset, readings.idx]
-        if not repeated.any():
+        repeated, first = repeats(readings, self._stored[readings.offset, readings.idx])
+        if not len(repeated):
             return
-        near = readings.take(np.flatnonzero(np.isin(readings.time_ms, readings.time_ms[repeated])))
-        latest: dict[tuple[int, int, float], tuple[int, int]] = {}
-        keys = zip(near.code.tolist(), near.time_ms.tolist(), near.value.tolist(), strict=True)
-        for key, at in zip(keys, zip(near.offset.tolist(), near.idx.tolist(), strict=True), strict=True):
-            if self._stored[at]:
-                latest[key] = at
-            else:
-                for array in (*self._numbers.values(), self._is_anomaly, self._by_check, self._flagged_by):
-                    array[at] = array[latest[key]]
+        at, there = ((readings.offset[rows], readings.idx[rows]) for rows in (repeated, first))
+        for array in (*self._numbers.values(), self._is_anomaly, self._by_check, self._flagged_by):
+            array[at] = array[there]
 
     def column(self, place: int) -> ColumnVerdicts:
         """All rows of one column."""
