@@ -1,11 +1,17 @@
-"""Raw scores of any detector on one scale: tail surprise, -log10 of the chance of so high a score in the sensor's past.
+"""Raw scores of any detector on one scale, from the sensor's own past: -log10 of the chance of so high a score.
 
 Per sensor and detector the past is a histogram over the logarithm of the score, in units of the sensor's first scores:
-fine where scores usually lie, coarse far out. Where fewer than TAIL of the past lie above a score, a generalised Pareto
-tail is laid over that part of the histogram (peaks over threshold: Coles, An Introduction to Statistical Modeling of
-Extreme Values, 2001, chapter 4; its parameters by moments, Hosking and Wallis 1987), so that scores beyond all of the
-past still differ.
+fine where scores usually lie, coarse far out. Two numbers come out of it, for two questions:
+
+novelty: how strange is this beside everything seen before? The share of the past above the score; where that is less
+    than TAIL, a generalised Pareto tail is laid over that part of the histogram (peaks over threshold: Coles, An
+    Introduction to Statistical Modeling of Extreme Values, 2001, chapter 4; parameters by moments, Hosking and Wallis
+    1987), so that scores beyond all of the past still differ.
+surprise: how strange is this beside the usual? A Weibull tail through the median, the upper quartile and the
+    upper decile: faults in the past, up to a tenth of it, do not make the next one expected.
 """
+
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,18 +23,27 @@ from models.slots import column, resized, slot_column
 FIRST = 20
 """Scores whose mean becomes the unit of a sensor's histogram; they are not counted in it."""
 WARM_UP = 40
-"""Further scores before surprise is known."""
-MAX_SURPRISE = 30.0
+"""Further scores before novelty is known."""
+MAX_NOVELTY = 30.0
 
 TAIL = 0.02
 LEAST_IN_TAIL = 10.0
+LEAST_EXCESS = 0.1
+"""Scores in a tail lie at least so far beyond its start, in parts of it (sizes of normal residuals: 0.16): slow ones
+crowd at their largest."""
 SHAPE, SHAPE_WEIGHT = 0.0, 50.0
 """The tail's shape before anything is known, exponential, and how many scores that is worth."""
+
+MAX_SURPRISE = 10.0
+SHAPES = 0.7, 1.4
+"""Bounds of the Weibull shape: 1 is exponential, 1.2 that of the sizes of normal residuals."""
+REFIT_EVERY = 16
+"""Scores between two fits of the Weibull tail."""
 
 QUARTERS = 4
 """Counts are kept in quarters, so that a single far score is still there after one and two halvings, then forgotten."""
 HORIZON = 50_000
-"""Scores after which all counts are halved: the past that surprise is about is that many scores, up to twice."""
+"""Scores after which all counts are halved: the past that novelty is about is that many scores, up to twice."""
 
 VERSION = 1
 
@@ -46,67 +61,77 @@ _EDGES = _edges()
 BINS = len(_EDGES)
 
 
-class TailSurprise:
-    """Calibrates `columns` raw scores of each sensor. A row of `surprise` is about the rows learnt before.
+class _Past(NamedTuple):
+    """counts: (sensors, columns, BINS), in quarters. units: the unit, how many scores were learnt.
 
-    Memory: 2 * BINS + 16 bytes per sensor and column.
+    bulk: median, distance from it to the upper decile, Weibull shape; 0 until known. In units.
+    """
+
+    counts: Counts
+    units: Floats
+    bulk: npt.NDArray[np.float32]
+
+
+class Calibration:
+    """Calibrates `columns` raw scores of each sensor; what it says of a row is about the rows learnt before.
+
+    Memory: 2 * BINS + 28 bytes per sensor and column.
     """
 
     def __init__(self, columns: int) -> None:
         self._columns = columns
         self._sensors = 0
-        self._counts: Counts = np.zeros((0, columns, BINS), np.uint16)
-        self._units = np.zeros((0, columns, 2))  # the unit, and of how many scores it is the mean
+        self._past = _Past(
+            np.zeros((0, columns, BINS), np.uint16), np.zeros((0, columns, 2)), np.zeros((0, columns, 3), np.float32)
+        )
 
     def grow(self, sensors: int) -> None:
         """There are now `sensors` slots; new ones start fresh."""
-        self._counts = resized(self._counts, sensors, 0)
-        self._units = resized(self._units, sensors, 0.0)
+        self._past = _Past._make(resized(one, sensors, 0) for one in self._past)
         self._sensors = max(self._sensors, sensors)
 
-    def surprise(self, slots: Slots, raw: Floats, *, first: int = 0) -> Floats:
-        """(n, k) raw scores of the columns from `first` on -> (n, k) surprise, 0 .. MAX_SURPRISE.
+    def calibrate(self, slots: Slots, raw: Floats) -> tuple[Floats, Floats]:
+        """(n, columns) raw scores -> (n, columns) novelty, 0 .. MAX_NOVELTY, and surprise, 0 .. MAX_SURPRISE.
 
         Scores below 0 count as 0. NaN for NaN, and until FIRST + WARM_UP scores of a column were learnt. Changes
         nothing.
         """
-        surprises = np.empty(raw.shape)
-        _surprises(
-            self._counts, self._units, slot_column(slots, self._sensors), column(raw, np.float64), first, surprises
-        )
-        return surprises
+        novelty, surprise = np.empty(raw.shape), np.empty(raw.shape)
+        checked = slot_column(slots, self._sensors)
+        _calibrate(self._past, checked, column(raw, np.float64), novelty, surprise)
+        return novelty, surprise
 
     def learn(self, slots: Slots, raw: Floats) -> None:
         """Take in (n, columns) raw scores; NaN are left out."""
-        _learn(self._counts, self._units, slot_column(slots, self._sensors), column(raw, np.float64))
+        _learn(self._past, slot_column(slots, self._sensors), column(raw, np.float64))
 
     def reset(self, slots: Slots) -> None:
         """Forget these sensors."""
-        self._counts[slot_column(slots, self._sensors)] = 0
-        self._units[slots] = 0.0
+        slots = slot_column(slots, self._sensors)
+        for one in self._past:
+            one[slots] = 0
 
     def reset_column(self, place: int) -> None:
         """Forget one detector's scores of all sensors: its model is another one now."""
-        self._counts[:, place] = 0
-        self._units[:, place] = 0.0
+        for one in self._past:
+            one[:, place] = 0
 
     @property
     def nbytes(self) -> int:
         """Memory of the state, bytes."""
-        return self._counts.nbytes + self._units.nbytes
+        return sum(one.nbytes for one in self._past)
 
     def state(self) -> dict[str, object]:
         """A copy, plain."""
-        n = self._sensors
-        shape = {"version": VERSION, "columns": self._columns, "bins": BINS}
-        return {**shape, "counts": self._counts[:n].copy(), "units": self._units[:n].copy()}
+        past = tuple(one[: self._sensors].copy() for one in self._past)
+        return {"version": VERSION, "columns": self._columns, "bins": BINS, "past": past}
 
     def load(self, state: dict[str, object]) -> None:
         """Go on from `state()`. Raises ValueError when it does not fit."""
         check_state(state, version=VERSION, columns=self._columns, bins=BINS)
-        self._counts = np.array(state["counts"], np.uint16)
-        self._units = np.array(state["units"], np.float64)
-        self._sensors = len(self._counts)
+        counts, units, bulk = cast(tuple[npt.ArrayLike, ...], state["past"])
+        self._past = _Past(np.array(counts, np.uint16), np.array(units, np.float64), np.array(bulk, np.float32))
+        self._sensors = len(self._past.counts)
 
 
 @compiled
@@ -145,6 +170,7 @@ def _tail(score: float, counts: Counts, wanted: float) -> tuple[float, float]:
         excess = _middle(place) - start
         mean += counts[place] * excess / inside
         square += counts[place] * excess * excess / inside
+    mean = max(mean, LEAST_EXCESS * start)
     variance = max(square - mean * mean, 1e-3 * mean * mean)
     weight = inside / QUARTERS
     shape = min(max(0.5 * (1.0 - mean * mean / variance), -0.2), 0.6)
@@ -155,7 +181,7 @@ def _tail(score: float, counts: Counts, wanted: float) -> tuple[float, float]:
 
 
 @compiled
-def _surprise(score: float, counts: Counts) -> float:
+def _novelty(score: float, counts: Counts) -> float:
     """Of one score in units; infinity for one of a sensor without a unit: so strange as none was so far."""
     place = _bin(score)
     total, above = 0.0, 0.0
@@ -163,8 +189,6 @@ def _surprise(score: float, counts: Counts) -> float:
         total += counts[i]
         if i > place:
             above += counts[i]
-    if total < WARM_UP * QUARTERS:
-        return np.nan
     if place < BINS - 1:
         width = _EDGES[place + 1] - _EDGES[place]
         above += counts[place] * (1.0 - (score - _EDGES[place]) / width)
@@ -182,49 +206,100 @@ def _surprise(score: float, counts: Counts) -> float:
     # As often as such a score was really seen, it is to be expected, whatever the tail says.
     if above >= half:
         fitted = min(fitted, counted)
-    return float(min(max(fitted, 0.0), MAX_SURPRISE))
+    return float(min(max(fitted, 0.0), MAX_NOVELTY))
 
 
 @compiled
-def _surprises(counts: Counts, units: Floats, slots: Slots, raw: Floats, first: int, surprises: Floats) -> None:
-    for row in range(len(slots)):
-        slot = slots[row]
-        for k in range(raw.shape[1]):
-            unit, score = units[slot, first + k, 0], max(raw[row, k], 0.0)
-            if np.isnan(score):
-                surprises[row, k] = np.nan
-            elif unit > 0.0:
-                surprises[row, k] = _surprise(score / unit, counts[slot, first + k])
-            else:  # nothing but zeros so far, if anything
-                surprises[row, k] = _surprise(np.inf if score > 0.0 else 0.0, counts[slot, first + k])
+def _quantile(counts: Counts, part: float) -> float:
+    """In units: the score with this part of the counts below it."""
+    total, below = 0.0, 0.0
+    for i in range(BINS):
+        total += counts[i]
+    for i in range(BINS - 1):
+        if below + counts[i] >= part * total:
+            return float(_EDGES[i] + (_EDGES[i + 1] - _EDGES[i]) * (part * total - below) / max(counts[i], 1))
+        below += counts[i]
+    return float(_EDGES[BINS - 1])
 
 
 @compiled
-def _learn(counts: Counts, units: Floats, slots: Slots, raw: Floats) -> None:
+def _fit_bulk(counts: Counts, bulk: npt.NDArray[np.float32]) -> None:
+    median, quartile, decile = _quantile(counts, 0.5), _quantile(counts, 0.75), _quantile(counts, 0.9)
+    spread = max(decile - median, LEAST_EXCESS * median)
+    way = min(max((quartile - median) / spread if spread > 0.0 else 0.5, 0.1), 0.9)
+    bulk[0], bulk[1] = median, spread
+    bulk[2] = min(max(np.log(np.log(2.0) / np.log(5.0)) / np.log(way), SHAPES[0]), SHAPES[1])
+
+
+@compiled
+def _surprise(score: float, bulk: npt.NDArray[np.float32]) -> float:
+    """Of one score in units: chance 1/2 at the median, 1/10 at the upper decile."""
+    median, spread, shape = float(bulk[0]), float(bulk[1]), float(bulk[2])
+    if score <= median:
+        return float(np.log10(2.0) * score / median) if median > 0.0 else 0.0
+    if spread == 0.0:
+        return MAX_SURPRISE
+    decades = np.log10(2.0) + np.log10(5.0) * ((score - median) / spread) ** shape
+    return float(min(decades, MAX_SURPRISE))
+
+
+@compiled
+def _calibrate(past: _Past, slots: Slots, raw: Floats, novelty: Floats, surprise: Floats) -> None:
     for row in range(len(slots)):
         slot = slots[row]
         for k in range(raw.shape[1]):
-            score = max(raw[row, k], 0.0)
+            unit, score, counts = past.units[slot, k, 0], max(raw[row, k], 0.0), past.counts[slot, k]
+            novelty[row, k] = surprise[row, k] = np.nan
+            if np.isnan(score) or past.units[slot, k, 1] < FIRST + WARM_UP:
+                continue
+            if unit > 0.0:
+                novelty[row, k] = _novelty(score / unit, counts)
+                surprise[row, k] = _surprise(score / unit, past.bulk[slot, k])
+            else:  # nothing but zeros so far
+                novelty[row, k] = _novelty(np.inf if score > 0.0 else 0.0, counts)
+                surprise[row, k] = MAX_SURPRISE if score > 0.0 else 0.0
+
+
+@compiled
+def _learn(past: _Past, slots: Slots, raw: Floats) -> None:
+    for row in range(len(slots)):
+        slot = slots[row]
+        for k in range(raw.shape[1]):
+            score, counts, unit = max(raw[row, k], 0.0), past.counts[slot, k], past.units[slot, k]
             if np.isnan(score):
                 continue
-            seen = units[slot, k, 1]
-            if seen < FIRST:
-                units[slot, k, 0] += (score - units[slot, k, 0]) / (seen + 1.0)
-                units[slot, k, 1] = seen + 1.0
+            unit[1] += 1.0
+            if unit[1] <= FIRST:
+                unit[0] = _nearer_median(unit[0], score, unit[1])
                 continue
-            if units[slot, k, 0] == 0.0:
-                units[slot, k, 0] = score
-            unit = units[slot, k, 0]
-            place = _bin(score / unit) if unit > 0.0 else 0
-            mine = counts[slot, k]
-            if mine[place] > 65_535 - QUARTERS:
-                _halve(mine)
-            mine[place] += QUARTERS
-            total = 0.0
-            for i in range(BINS):
-                total += mine[i]
-            if total > 2 * HORIZON * QUARTERS:
-                _halve(mine)
+            if unit[0] == 0.0:
+                unit[0] = score
+            place = _bin(score / unit[0]) if unit[0] > 0.0 else 0
+            if counts[place] > 65_535 - QUARTERS:
+                _halve(counts)
+            counts[place] += QUARTERS
+            if unit[1] % REFIT_EVERY == 0 or unit[1] == FIRST + WARM_UP:
+                _fit_bulk(counts, past.bulk[slot, k])
+                _keep_within(counts)
+
+
+@compiled
+def _keep_within(counts: Counts) -> None:
+    total = 0.0
+    for one in counts:
+        total += one
+    if total > 2 * HORIZON * QUARTERS:
+        _halve(counts)
+
+
+@compiled
+def _nearer_median(unit: float, score: float, seen: float) -> float:
+    """A running median of the scores above 0: steps of a factor, smaller and smaller."""
+    if unit == 0.0 or score == 0.0:
+        return max(unit, score)
+    factor = 2.0 ** (1.5 / np.sqrt(seen))
+    nearer = min(unit * factor, score) if score > unit else max(unit / factor, score)
+    return float(nearer)
 
 
 @compiled

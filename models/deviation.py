@@ -17,12 +17,11 @@ VERSION = 1
 class Deviation:
     """Score: |short mean - long mean|, in the sensor's unit.
 
-    long: readings over which the long mean fades (exponentially; a plain mean until there are as many). 1 is the value
-        before: the score is the size of the step.
+    long: readings over which the long mean fades (exponentially; a plain mean until there are as many).
     short: the same for the short mean, which takes in the reading that is scored. 1 is that reading itself.
 
-    Three of them see most of what happens to a sensor: steps (long 1), values off their level (long 100) and shifts of
-    the level (short 32, long 20000). The scores have no scale of their own: calibrate them (see models.calibration).
+    One with a short mean of a single reading sees values off their level, one with a longer short mean shifts of the
+    level. The scores have no scale of their own: calibrate them (see models.calibration).
     """
 
     def __init__(self, feature_names: tuple[str, ...], *, long: int = 100, short: int = 1) -> None:

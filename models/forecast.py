@@ -137,15 +137,20 @@ class SeasonalForecast:
 def _hour_of(when: _When, row: int) -> float:
     """0 .. 24 on weekdays, 24 .. 48 on weekends, in local time where it is known."""
     if len(when.places) == 0 or np.isnan(when.features[row, when.places[0]]):
-        minutes = when.time_ms[row] // 60_000
-        hour = minutes % 1440 / 60.0
-        day = (minutes // 1440 + 3) % 7  # 1970-01-01 was a Thursday
+        minute = when.time_ms[row] // 60_000
+        day = (minute // 1440 + 3) % 7  # 1970-01-01 was a Thursday
     else:
-        turn = when.features[row, when.places[0]], when.features[row, when.places[1]]
-        hour = np.arctan2(turn[0], turn[1]) % (2 * np.pi) * HOURS / (2 * np.pi)
-        week = np.arctan2(when.features[row, when.places[2]], when.features[row, when.places[3]]) % (2 * np.pi)
-        day = int(week * 7 / (2 * np.pi) + 1e-6)
-    return float(min(hour, 23.999999) + (HOURS if day >= 5 else 0))
+        turn, week = _turn(when, row, 0), _turn(when, row, 2)
+        minute = int(np.floor(turn * 1440 + 0.5))
+        day = int(week * 7 + 1e-6) % 7  # a circle's end may come out just before its beginning
+    return float(minute % 1440 / 60 + (HOURS if day >= 5 else 0))
+
+
+@compiled
+def _turn(when: _When, row: int, first: int) -> float:
+    """0 .. 1: where on its circle a sine and the cosine beside it stand."""
+    sine, cosine = when.features[row, when.places[first]], when.features[row, when.places[first + 1]]
+    return float(np.arctan2(sine, cosine) / (2 * np.pi) % 1.0)
 
 
 @compiled

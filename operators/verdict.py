@@ -1,13 +1,12 @@
 """One verdict from many detectors: calibrate each, fuse them, decide.
 
-    raw scores -> tail surprise of each under the calm past -> power mean -> light smoothing -> fused
-    fused -> its own tail surprise under the calm past: rarity -> alarm, with hysteresis -> gate of what is learnt
-    raw scores -> the same under all of the past -> score, where it is news
+    raw scores -> surprise of each -> power mean: fused -> alarm, with hysteresis -> gate of what is learnt
+    raw scores -> novelty of each -> power mean -> light smoothing -> score, where it is news
 
-The calm past is that without alarms. An alarm goes on when the fused surprise is so rare in it that, at the pace the
-sensor sends readings, it would be seen `false_alarms_per_week` times. It stays on while readings remain strange, and no
-longer than LONGEST: what lasts is a new normal. The score is for looking back and for ranking: how strange a moment is
-beside everything seen before, earlier alarms included, and 0 for the rest of something already told.
+An alarm goes on when a moment is so strange beside the usual that, at the pace the sensor sends readings, one as
+strange would be seen `false_alarms_per_week` times. It stays on while readings remain strange, and no longer than
+LONGEST: what lasts is a new normal. The score is for looking back and for ranking: how strange a moment is beside all
+that was seen before, earlier faults included, and 0 for the rest of something already told.
 """
 
 from collections.abc import Sequence
@@ -16,25 +15,27 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from models.calibration import TailSurprise
+from models.calibration import Calibration
 from models.compiled import compiled
 from models.slots import column, resized, slot_column
 from operators.batches import Flags, Floats, Ints
 
 POWER = 3.0
-"""Of the mean over detectors: between their average (1) and their largest (infinity)."""
+"""Of the means over detectors: between their average (1) and their largest (infinity)."""
 SMOOTHING = 1.5
-"""Readings over which rising fused surprise is averaged; it falls at once."""
+"""Readings over which rising novelty is averaged; it falls at once."""
 NEWS_READINGS = 120
 """A score is given out only when it exceeds the largest of about so many readings before."""
-CLEAR = 0.5
-"""An alarm ends when surprise has fallen to this part of the threshold ..."""
+CLEAR = 0.7
+"""Readings are calm below this part of the threshold ..."""
 CALM_READINGS = 2
-"""... for so many readings in a row."""
+"""... and an alarm is over after so many of them in a row."""
 LONGEST_MS, LONGEST_READINGS = 1_800_000, 5
 """An alarm that has lasted for both is over: the new normal is learnt."""
-TEACHES_EVERY = 20
-"""In an alarm only every so many-th reading teaches detectors."""
+LEARNT_OF_ALARM, LEARNT_EVERY = 10, 20
+"""Calibration learns so many readings of an alarm, then every so many-th; detectors learn none."""
+SETTLING_READINGS = 300
+"""After such an alarm there is no other one for so many readings, unless they are calm before."""
 
 WEEK_MS = 7 * 86_400_000.0
 STATE_VERSION = 1
@@ -44,11 +45,22 @@ BLOCKS = 8
 FIRST_INTERVALS = 50
 
 
-class _Past(NamedTuple):
-    """Per slot. pace: median interval learnt, ms, and intervals seen.
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """What a detector has to say, as weights in the two means; 0 for nothing.
 
-    smooth: fused surprise under all of the past, and under the calm past. blocks: the former's largest in
-    each of the last blocks of readings. alarm: see the columns below. newest: time, ms.
+    calibrated: False for raw scores that are -log10 of a chance already.
+    """
+
+    alarm: float = 1.0
+    score: float = 1.0
+    calibrated: bool = True
+
+
+class _Past(NamedTuple):
+    """Per slot. pace: median interval learnt, ms, and intervals seen. smooth: smoothed novelty.
+
+    blocks: its largest in each of the last blocks of readings. alarm: see STATE .. SEEN. newest: time, ms.
     """
 
     pace: Floats
@@ -58,67 +70,62 @@ class _Past(NamedTuple):
     newest: Ints
 
 
-class _Strange(NamedTuple):
-    """(n,) of rows: fused surprise under all of the past, under the calm past, and how rare the latter is."""
-
-    news: Floats
-    fused: Floats
-    rarity: Floats
-
-
 STATE, SINCE_MS, READINGS, CALM, SEEN = range(5)
-OFF, ON, ACCEPTED = range(3)
-"""States of an alarm; ACCEPTED: it lasted too long, and comes on again only after readings were calm."""
+OFF, ON, SETTLING = range(3)
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
     """One entry per row.
 
-    surprise: (n, detectors) calibrated scores, -log10 of the chance of so high a one; NaN while unknown.
-    fused: their smoothed power mean. rarity: -log10 of the chance of so high a one. alarm: the verdict.
-    threshold: the rarity that raises an alarm, at the pace the sensor sends; infinite for rows out of order.
-    score: smoothed power mean of surprises under all of the past, 0 where it is no news; NaN while unknown.
-    teaches: rows detectors may learn.
+    surprise: (n, detectors) calibrated scores, -log10 of the chance of so high a one by the usual. fused: their power
+        mean. threshold: what it is compared with; infinite for rows out of order. alarm: the verdict.
+    score: smoothed power mean of novelty, 0 where it is no news. NaN while unknown.
+    teaches: rows that detectors may learn.
     """
 
     surprise: Floats
     fused: Floats
-    score: Floats
-    rarity: Floats
     threshold: Floats
     alarm: Flags
+    score: Floats
+    teaches: Flags
+
+
+class _Found(NamedTuple):
+    """(n,) each, to be filled."""
+
+    fused: Floats
+    threshold: Floats
+    alarm: Flags
+    score: Floats
     teaches: Flags
 
 
 class Verdict:
     """Verdicts of one shard's sensors.
 
-    weights: of each detector's surprise in the fusion; 0 for one that is only calibrated.
+    voices: one per detector; a number stands for a voice of that weight in both means.
     false_alarms_per_week: per sensor, at most; what thresholds are derived from.
     """
 
-    def __init__(self, weights: Sequence[float], *, false_alarms_per_week: float = 1.0) -> None:
+    def __init__(self, voices: Sequence[Voice | float], *, false_alarms_per_week: float = 1.0) -> None:
         if not false_alarms_per_week > 0:
             raise ValueError(f"false_alarms_per_week = {false_alarms_per_week}: must be above 0")
-        self._weights = np.array(weights, np.float64)
+        all_voices = [one if isinstance(one, Voice) else Voice(one, one) for one in voices]
+        self._weights = np.array([(voice.alarm, voice.score) for voice in all_voices], np.float64).reshape(-1, 2)
+        self._as_they_are = [place for place, voice in enumerate(all_voices) if not voice.calibrated]
         self._per_week = float(false_alarms_per_week)
         self._sensors = 0
-        self._fused = np.flatnonzero(self._weights > 0)
-        self._ever = TailSurprise(len(self._fused))
-        self._calm = TailSurprise(len(self._weights) + 1)  # the last column is the fused surprise
+        self._calibration = Calibration(len(voices))
+        empty = np.zeros(0)
         self._past = _Past(
-            np.zeros((0, 2)),
-            np.zeros((0, 2)),
-            np.zeros((0, BLOCKS)),
-            np.zeros((0, 5), np.int64),
-            np.zeros(0, np.int64),
+            np.zeros((0, 2)), empty, np.zeros((0, BLOCKS)), np.zeros((0, 5), np.int64), empty.astype(np.int64)
         )
 
     def grow(self, sensors: int) -> None:
         """There are now `sensors` slots; new ones start fresh."""
-        self._ever.grow(sensors)
-        self._calm.grow(sensors)
+        self._calibration.grow(sensors)
         self._past = _Past._make(resized(one, sensors, 0) for one in self._past)
         self._sensors = max(self._sensors, sensors)
 
@@ -129,80 +136,56 @@ class Verdict:
         others are only calibrated: they raise no alarm and change nothing.
         """
         slots, time_ms = slot_column(slots, self._sensors), column(time_ms, np.int64)
-        in_order = column(in_order, np.bool_)
-        n, detectors = raw.shape
-        ever, voices = raw[:, self._fused], self._weights[self._fused]
-        news = _fuse(self._ever.surprise(slots, ever), voices, self._past.smooth, 0, slots, in_order)
-        scores = np.empty((n, detectors + 1))
-        scores[:, :detectors] = raw
-        surprise = self._calm.surprise(slots, raw)
-        fused = _fuse(surprise, self._weights, self._past.smooth, 1, slots, in_order)
-        scores[:, detectors] = fused
-        rarity = self._calm.surprise(slots, scores[:, detectors:], first=detectors)[:, 0]
-        score, alarm, teaches = news.copy(), np.zeros(n, np.bool_), np.zeros(n, np.bool_)
-        settled = np.zeros(n, np.bool_)
-        threshold = np.full(n, np.inf)
-        found = (score, threshold, alarm, teaches, settled)
-        _decide(self._past, slots, time_ms, _Strange(news, fused, rarity), in_order, self._per_week, found)
-        scores[~settled, detectors] = np.nan
-        if alarm.any() or not in_order.all():
-            calm = in_order & ~alarm
-            self._ever.learn(slots[in_order], ever[in_order])
-            self._calm.learn(slots[calm], scores[calm])
+        in_order, n = column(in_order, np.bool_), len(slots)
+        novelty, surprise = self._calibration.calibrate(slots, raw)
+        for place in self._as_they_are:
+            novelty[:, place] = surprise[:, place] = raw[:, place]
+        none, no = np.full((2, n), np.nan), np.zeros((2, n), np.bool_)
+        found = _Found(none[0], np.full(n, np.inf), no[0], none[1], no[1])
+        learnt = _decide(self._past, slots, time_ms, novelty, surprise, in_order, self._weights, self._per_week, found)
+        if learnt.all():
+            self._calibration.learn(slots, raw)
         else:
-            self._ever.learn(slots, ever)
-            self._calm.learn(slots, scores)
-        return Judged(surprise, fused, score, rarity, threshold, alarm, teaches)
+            self._calibration.learn(slots[learnt], raw[learnt])
+        return Judged(surprise, *found)
 
     def reset(self, slots: Ints) -> None:
         """Forget these sensors."""
-        self._ever.reset(slots)
-        self._calm.reset(slots)
+        self._calibration.reset(slots)
         for one in self._past:
             one[slots] = 0
 
     def reset_detector(self, place: int) -> None:
         """One detector's scores mean something else now: its calibration starts afresh for all sensors."""
-        self._calm.reset_column(place)
-        for one in np.flatnonzero(self._fused == place):
-            self._ever.reset_column(int(one))
+        self._calibration.reset_column(place)
 
     @property
     def nbytes(self) -> int:
         """Memory of the state, bytes."""
-        return self._ever.nbytes + self._calm.nbytes + sum(one.nbytes for one in self._past)
+        return self._calibration.nbytes + sum(one.nbytes for one in self._past)
 
     def snapshot(self) -> tuple[Any, ...]:
         """Plain values."""
         past = tuple(one[: self._sensors].copy() for one in self._past)
-        return (STATE_VERSION, self._ever.state(), self._calm.state(), past)
+        return (STATE_VERSION, self._calibration.state(), past)
 
     def load(self, state: tuple[Any, ...]) -> None:
         """Go on from `snapshot()`. Raises ValueError when it was made with another number of detectors."""
-        _, ever, calm, past = state
-        self._ever.load(ever)
-        self._calm.load(calm)
+        _, calibration, past = state
+        self._calibration.load(calibration)
         self._past = _Past._make(np.array(one) for one in past)
         self._sensors = len(self._past.newest)
 
 
 @compiled
-def _fuse(surprise: Floats, weights: Floats, smooth: Floats, which: int, slots: Ints, in_order: Flags) -> Floats:
-    """(n, detectors) -> (n,): the smoothed power mean of the surprises that are known."""
-    fused = np.full(len(slots), np.nan)
-    for row in range(len(slots)):
-        total, known = 0.0, 0.0
-        for k in range(len(weights)):
-            if weights[k] > 0.0 and not np.isnan(surprise[row, k]):
-                total += weights[k] * surprise[row, k] ** POWER
-                known += weights[k]
-        if known > 0.0:
-            now = (total / known) ** (1.0 / POWER)
-            before = smooth[slots[row], which]
-            fused[row] = before + (now - before) / SMOOTHING if now > before else now
-            if in_order[row]:
-                smooth[slots[row], which] = fused[row]
-    return fused
+def _mean(numbers: Floats, weights: Floats) -> float:
+    """The power mean of the numbers that are known; NaN when none is."""
+    total, known = 0.0, 0.0
+    for k in range(len(numbers)):
+        if weights[k] > 0.0 and not np.isnan(numbers[k]):
+            total += weights[k] * numbers[k] ** POWER
+            known += weights[k]
+    return float((total / known) ** (1.0 / POWER)) if known > 0.0 else np.nan
 
 
 @compiled
@@ -240,8 +223,10 @@ def _next_state(alarm: Ints, time_ms: int, strange: bool, calm: bool) -> None:
             alarm[STATE], alarm[SINCE_MS], alarm[READINGS], alarm[CALM] = ON, time_ms, 1, 0
     elif alarm[CALM] >= CALM_READINGS:
         alarm[STATE] = OFF
-    elif alarm[READINGS] > LONGEST_READINGS and time_ms - alarm[SINCE_MS] > LONGEST_MS:
-        alarm[STATE] = ACCEPTED
+    elif alarm[STATE] == ON and alarm[READINGS] > LONGEST_READINGS and time_ms - alarm[SINCE_MS] > LONGEST_MS:
+        alarm[STATE], alarm[READINGS] = SETTLING, 0
+    elif alarm[STATE] == SETTLING and alarm[READINGS] > SETTLING_READINGS:
+        alarm[STATE] = OFF
 
 
 @compiled
@@ -249,17 +234,19 @@ def _decide(
     past: _Past,
     slots: Ints,
     time_ms: Ints,
-    strange: _Strange,
+    novelty: Floats,
+    surprise: Floats,
     in_order: Flags,
+    weights: Floats,
     per_week: float,
-    found: tuple[Floats, Floats, Flags, Flags, Flags],
-) -> None:
-    """Fill `found`: score, alarm, teaches, and where no alarm is on or was accepted."""
-    score, threshold, alarm, teaches, settled = found
+    found: _Found,
+) -> Flags:
+    """Fill `found`, row by row; rows in order are remembered. Returns those whose scores calibration is to learn."""
+    learnt = np.zeros(len(slots), np.bool_)
     for row in range(len(slots)):
         slot = slots[row]
+        fused = found.fused[row] = _mean(surprise[row], weights[:, 0])
         if not in_order[row]:
-            score[row] = np.nan
             continue
         mine = past.alarm[slot]
         interval_ms = 1.0
@@ -267,13 +254,17 @@ def _decide(
             interval_ms = _pace(past.pace[slot], max(float(time_ms[row] - past.newest[slot]), 1.0))
         past.newest[slot] = time_ms[row]
         mine[SEEN] += 1
-        threshold[row] = np.log10(max(WEEK_MS / interval_ms / per_week, 10.0))
-        if not np.isnan(strange.news[row]):
-            score[row] = _news(past.blocks[slot], mine[SEEN], strange.news[row])
-        if not np.isnan(strange.fused[row]):
-            rare = strange.fused[row] if np.isnan(strange.rarity[row]) else strange.rarity[row]
-            limit = threshold[row]
-            _next_state(mine, time_ms[row], rare >= limit, rare < CLEAR * limit)
-        alarm[row] = mine[STATE] == ON
-        settled[row] = mine[STATE] == OFF
-        teaches[row] = not alarm[row] or mine[READINGS] % TEACHES_EVERY == 0
+        threshold = found.threshold[row] = np.log10(max(WEEK_MS / interval_ms / per_week, 10.0))
+        now = _mean(novelty[row], weights[:, 1])
+        if not np.isnan(now):
+            before = past.smooth[slot]
+            past.smooth[slot] = before + (now - before) / SMOOTHING if now > before else now
+            found.score[row] = _news(past.blocks[slot], mine[SEEN], past.smooth[slot])
+        if not np.isnan(fused):
+            calm = fused < CLEAR * threshold
+            _next_state(mine, time_ms[row], fused >= threshold, calm)
+            found.alarm[row] = mine[STATE] == ON and not calm
+        on = mine[STATE] == ON
+        found.teaches[row] = not on
+        learnt[row] = not on or mine[READINGS] <= LEARNT_OF_ALARM or mine[READINGS] % LEARNT_EVERY == 0
+    return learnt
