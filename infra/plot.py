@@ -149,15 +149,18 @@ def _draw_panel(axis: "Axes", picture: Picture, panel: Panel) -> None:
     )
     axis.set_title(panel.name, loc="left", fontsize=9, color=_INK, pad=3)
     if len(value):
-        _show_values(axis, value)
+        _show(axis, value, panel.low[band], panel.high[band])
     axis.locator_params(axis="y", nbins=4)
 
 
-def _show_values(axis: "Axes", value: Floats) -> None:
-    """The values fill the panel; a band that is wider while little is known may leave it."""
+def _show(axis: "Axes", value: Floats, band_low: Floats, band_high: Floats) -> None:
+    """The values fill most of the panel; a band that is far wider, while little is known, may leave it."""
     low, high = float(value.min()), float(value.max())
-    room = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
-    axis.set_ylim(low - room, high + room)
+    reach = high - low or 0.1 * abs(high) or 1.0
+    if len(band_low):
+        low = max(min(low, float(np.quantile(band_low, 0.1))), low - 0.3 * reach)
+        high = min(max(high, float(np.quantile(band_high, 0.9))), high + 0.3 * reach)
+    axis.set_ylim(low - 0.08 * reach, high + 0.08 * reach)
 
 
 def _draw_score(axis: "Axes", picture: Picture) -> None:
@@ -171,19 +174,16 @@ def _draw_score(axis: "Axes", picture: Picture) -> None:
         axis.axhline(picture.threshold, color=_ALARM, linewidth=0.9, linestyle=(0, (4, 3)), label="threshold")
         top = max(top, 1.25 * picture.threshold)
     axis.set_ylim(0, top)
-    alarms = picture.time_ms[picture.is_anomaly]
-    at, _ = thinned(alarms, np.zeros(len(alarms)), broken=False)
-    # A strip below the axis, so that single verdicts are seen from afar.
-    axis.plot(
-        _dates(at),
-        np.full(len(at), -0.06),
-        "|",
-        color=_ALARM,
-        markersize=7,
-        markeredgewidth=1.1,
-        transform=axis.get_xaxis_transform(),
-        clip_on=False,
+    # A strip below the axis, so that verdicts are seen from afar; a single row shows as the ends of its stretch.
+    dates = _dates(picture.time_ms)
+    begin, end = _stretches(picture.is_anomaly).T
+    below = axis.get_xaxis_transform()
+    axis.hlines(
+        np.full(len(begin), -0.06), dates[begin], dates[end - 1], _ALARM, linewidth=5, transform=below, clip_on=False
     )
+    at = dates[np.concatenate([begin, end - 1])]
+    style: Any = {"color": _ALARM, "markersize": 5, "markeredgewidth": 1.1, "clip_on": False}
+    axis.plot(at, np.full(len(at), -0.06), "|", transform=below, **style)
     axis.set_title("score", loc="left", fontsize=9, color=_INK, pad=3)
     axis.locator_params(axis="y", nbins=4)
     axis.tick_params(axis="x", pad=11)
@@ -192,9 +192,8 @@ def _draw_score(axis: "Axes", picture: Picture) -> None:
 def _draw_truth(axis: "Axes", picture: Picture) -> None:
     if picture.truth is None or not picture.truth.any():
         return
-    edges = np.flatnonzero(np.diff(picture.truth.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
     dates = _dates(picture.time_ms)
-    for number, (begin, end) in enumerate(edges.tolist()):
+    for number, (begin, end) in enumerate(_stretches(picture.truth).tolist()):
         label = "labelled anomaly" if number == 0 else None
         axis.axvspan(dates[begin], dates[end - 1], color=_TRUTH, alpha=0.28, linewidth=0.8, label=label)
 
@@ -227,6 +226,11 @@ def _finish(figure: "Figure", axes: "list[Axes]", picture: Picture) -> None:
         handlelength=1.4,
         columnspacing=1.4,
     )
+
+
+def _stretches(flags: Flags) -> Ints:
+    """(k, 2): where each run of True begins, and the first place after it."""
+    return np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
 
 
 def _dates(time_ms: Ints) -> "np.ndarray[tuple[int], np.dtype[np.datetime64]]":
