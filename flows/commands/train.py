@@ -52,6 +52,10 @@ def train(
     if not name.replace("-", "").replace("_", "").isalnum():
         raise typer.BadParameter(f"{name!r}: letters, digits, - and _ only", param_hint="--name")
     since_ms = duration_ms(since, "--since")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # said now, not when the work is done
+        raise typer.BadParameter(f"{out}: {error.strerror}", param_hint="--out") from None
     invocation: Invocation = context.obj
     console = Console(highlight=False)
     with invocation.clickhouse() if source is Source.clickhouse else nullcontext() as address:

@@ -17,7 +17,7 @@ class History:
     """Readings, those of a sensor and partition in order of arrival; all columns have length n.
 
     sensor: a number for each sensor in each partition. time_ms: event time. value: as measured.
-    in_order: neither late nor out of order, and no conflict. flagged: whether its verdict was an anomaly.
+    in_order: neither late nor out of order, and no conflict. flagged: by its verdict, or by a rule or a model alone.
     """
 
     sensor: Ints
@@ -34,9 +34,11 @@ def read_history(client: Client, *, since_ms: int, most: int) -> History:
     """The last readings, at most so many, not older than `since_ms` before the newest. Raises ClickHouseError."""
     sql = (
         "SELECT dense_rank() OVER (ORDER BY sensor_id, topic, partition) - 1 AS sensor, "
-        "toUnixTimestamp64Milli(time) AS time_ms, value, quality = 'ok' AS in_order, is_anomaly FROM ("
-        "SELECT * FROM readings_final WHERE toUnixTimestamp64Milli(time) >= "
-        "(SELECT max(toUnixTimestamp64Milli(time)) FROM readings) - {since:Int64} "
+        "toUnixTimestamp64Milli(time) AS time_ms, value, quality = 'ok' AS in_order, "
+        "is_anomaly OR rule_anomaly OR model_anomaly AS flagged "
+        "FROM (SELECT sensor_id, time, topic, partition, offset, idx, value, quality, "
+        "is_anomaly, rule_anomaly, model_anomaly FROM readings_final "
+        "WHERE time >= (SELECT max(time) FROM readings) - toIntervalMillisecond({since:Int64}) "
         "ORDER BY time DESC, topic, partition, offset, idx LIMIT {most:UInt64}) "
         "ORDER BY sensor, offset, idx"
     )
