@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from bytewax.testing import run_main
 
@@ -48,7 +49,7 @@ def test_json_is_a_reading(text: str) -> None:
 def test_a_flow_of_ones_own_runs(tmp_path: Path, text: str) -> None:
     file = tmp_path / "anomalies.py"
     file.write_text(text, encoding="utf-8")
-    values = [20.0, 20.5] * 20 + [90.0]
+    values = [*np.random.default_rng(1).normal(20, 0.5, 400).round(2).tolist(), 90.0]
     messages = [
         Message(msgspec.json.encode({"sensor_id": "a", "value": value, "timestamp": second * 1000}), second * 1000)
         for second, value in enumerate(values)
