@@ -14,7 +14,6 @@ from flows.explain_reading import Explanation, explain
 from flows.settings import Settings
 from infra.simulate import cells
 from infra.simulate.mapping import ColumnMapping
-from operators.features import FEATURES
 from operators.panel import RULES
 
 _RANGE, _STUCK = RULES
@@ -55,6 +54,8 @@ def _say_reading(console: Console, found: Explanation, zone: tzinfo) -> None:
         soft_wrap=True,
     )
     lines = {"verdict": _verdict(reading), "score": _number(reading["score"], unknown="unknown: models warm up")}
+    if reading["score"] == 0:
+        lines["score"] += ", no news: not strange, or no stranger than lately"
     if reading.get("expected") is not None:
         ends = f"{_number(reading['expected_low'])} to {_number(reading['expected_high'])}"
         lines["expected"] = f"{_number(reading['expected'])}, most likely {ends}"
@@ -74,10 +75,12 @@ def _say_reading(console: Console, found: Explanation, zone: tzinfo) -> None:
 
 
 def _verdict(reading: dict[str, Any]) -> str:
-    if not reading["is_anomaly"]:
-        return "[green]normal[/]"
-    by = [name for name in ("rule", "model") if reading[f"{name}_anomaly"]]
-    return f"[bold red]anomaly[/], by {' and '.join(f'{name}s' for name in by)}"
+    checks = [name for name in RULES if name in reading["flagged_by"]]
+    reasons = ["the models together are in alarm"] if reading["model_anomaly"] else []
+    reasons += [f"the rule {name} flags it" for name in checks]
+    if reading["is_anomaly"]:
+        return f"[bold red]anomaly[/]: {', '.join(reasons)}"
+    return "[green]normal[/]" + (": rules that flag it do not decide alone" if reading["rule_anomaly"] else "")
 
 
 def _asset(row: dict[str, Any]) -> str:
@@ -120,8 +123,10 @@ def _flags_from(name: str, found: Explanation, settings: Settings) -> str:
     if name == _RANGE:
         low, high = (_number(limit, unknown="-") for limit in (found.low, found.high))
         return "no limits" if low == high == "-" else f"below {low}, above {high}"
-    threshold = next((one.threshold for one in settings.detectors if one.name == name), None)
-    return "-" if threshold is None else f"raw {_number(threshold)}"
+    one = next((one for one in settings.detectors if one.name == name), None)
+    if one is None:
+        return "-"
+    return f"surprise {found.threshold:.2f}" if one.threshold is None else f"raw {_number(one.threshold)}"
 
 
 def _features(found: Explanation) -> Table:
@@ -129,9 +134,8 @@ def _features(found: Explanation) -> Table:
     table.add_column("value", justify="right")
     table.add_column("unit")
     table.add_column("meaning", style="dim")
-    for name, value in found.features.items():
-        unit, meaning = FEATURES.get(name, ("", ""))
-        table.add_row(escape(name), _number(value, unknown="unknown"), unit, meaning)
+    for one in found.features:
+        table.add_row(escape(one.name), _number(one.value, unknown="unknown"), escape(one.unit), one.meaning)
     return table
 
 

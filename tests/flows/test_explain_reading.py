@@ -6,6 +6,7 @@ import subprocess
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from math import log10
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from bytewax.testing import run_main
 from flows import sensors
 from flows.explain_reading import EACH_SIDE, explain
 from flows.settings import Assets, Detector, Duration, Settings
+from flows.settings import Features as FeatureSettings
 from infra.clickhouse import migrate
 from infra.clickhouse.client import Address, connect
 from infra.clickhouse.reading import UnknownReading
@@ -22,13 +24,18 @@ from infra.clickhouse.sink import ClickHouseSink
 from infra.embedded.clickhouse import EmbeddedClickHouse
 from operators.features import Features
 from tests.flows.commands import streamgauge
+from tests.operators.test_features import Doubled
 from tests.ports import MemoryTables, Message, list_ports
 
 T0_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z, a Thursday."""
 SPIKE = 150
 SETTINGS = Settings(
-    detectors=(Detector("z-score", "models.rolling_z.RollingZ", role="rule", threshold=4.0),),
+    detectors=(
+        Detector("forecast", "models.forecast.SeasonalForecast"),
+        Detector("z-score", "models.rolling_z.RollingZ", role="rule", threshold=4.0),
+    ),
+    features=FeatureSettings(own=("tests.operators.test_features.Doubled",)),
     assets=Assets(tick=Duration(1000), warm_up=60),
 )
 
@@ -65,19 +72,23 @@ def address(clickhouse: EmbeddedClickHouse) -> Iterator[Address]:
 def test_the_nearest_reading_is_explained_from_its_past(address: Address) -> None:
     found = explain(SETTINGS, address, sensor_id="pump-7", time_ms=T0_MS + 1000 * SPIKE + 400)
     assert (found.stored.reading["value"], found.stored.away_ms, found.stored.twins) == (90.0, -400, 0)
-    [z_score] = [row for row in found.stored.detectors if row["detector"] == "z-score"]
-    assert z_score["flagged"]
-    assert z_score["raw_score"] > 4
+    said = {row["detector"]: row for row in found.stored.detectors}
+    assert said["z-score"]["flagged"]
+    assert said["z-score"]["raw_score"] > 4
+    assert said["forecast"]["flagged"]
+    assert said["forecast"]["surprise"] >= found.threshold == pytest.approx(log10(7 * 86_400))
+    assert found.stored.reading["expected_high"] < 90
     values = [value for _, value in readings()]
     assert [row["value"] for row in found.around] == values[SPIKE - EACH_SIDE : SPIKE + EACH_SIDE + 1]
     time_ms, value = (np.array(column) for column in zip(*readings()[: SPIKE + 1], strict=True))
-    flow = Features()
+    flow = Features([Doubled()])
     flow.grow([""])
     in_order = np.arange(SPIKE + 1) != 120
     in_order[130] = False
     wanted = flow.take_in(np.zeros(SPIKE + 1, np.int64), time_ms, value, in_order).raw[-1]
-    np.testing.assert_array_equal(list(found.features.values()), wanted)
-    assert list(found.features) == list(flow.names)
+    np.testing.assert_array_equal([one.value for one in found.features], wanted)
+    assert [one.name for one in found.features] == list(flow.names)
+    assert all(one.unit for one in found.features)
 
 
 @pytest.fixture
@@ -102,7 +113,7 @@ def test_it_is_shown_with_detectors_features_and_neighbours(env: dict[str, str])
         for block in re.split(r"\n\s*\n(?:what|its|around).*\n", shown.stdout)
     )
     assert shown.stdout.startswith("pump-7 at 2026-01-01 01:02:30.000 CET: 90 °C, the time asked for\n")
-    assert said["verdict"][0].startswith("normal"), "a rule alone is no verdict"
+    assert " ".join(said["verdict"]) == "anomaly: the models together are in alarm"
     assert " ".join(said["asset"]).startswith("plant in alarm, score")
     assert "pump-7 (" in " ".join(said["asset"])
     assert (detectors["z-score"][0], detectors["z-score"][-1]) == ("rule", "yes")
