@@ -55,7 +55,12 @@ class _Found(NamedTuple):
     def of(rows: int, detectors: int) -> "_Found":
         raw, surprise = np.empty((rows, detectors)), np.empty((rows, detectors))
         threshold, score, alarm = np.empty(rows), np.empty(rows), np.empty(rows, np.bool_)
-        return _Found(raw, surprise, threshold, score, alarm, np.empty((rows, 3)))
+        return _Found(raw, surprise, threshold, score, alarm, np.full((rows, 3), np.nan))
+
+    def put(self, rows: Any, found: "_Found") -> None:
+        """Set some rows."""
+        for mine, theirs in zip(self, found, strict=True):
+            mine[rows] = theirs
 
 
 @compiled
@@ -131,8 +136,10 @@ class Detection:
         found, versions = _Found.of(n, len(self._panel.members)), _VersionColumn(n)
         for part in self._segments(watermark_ms):
             versions.fill(part, self._panel.versions(len(self._group_of)), batch.groups[part])
-            whole = len(given) == part.stop - part.start
-            self._segment(given if whole else given.take(part), teaches[part], found, part.start)
+            if part.stop - part.start == n:
+                self._segment(given, teaches, found)
+            else:
+                self._segment(given.take(part), teaches[part], _Found._make(one[part] for one in found))
         return self._verdicts(found, versions.labels, out_of_range, stuck)
 
     def _segments(self, watermark_ms: Ints) -> Iterator[slice]:
@@ -150,27 +157,29 @@ class Detection:
                 yield slice(begin, end)
         self._watermark_ms = int(watermark_ms[-1])
 
-    def _segment(self, given: Given, teaches: Flags, found: _Found, begin: int) -> None:
+    def _segment(self, given: Given, teaches: Flags, found: _Found) -> None:
         order, rounds = self._rounds.of(given.batch.slots)
-        if len(rounds) > 1:
-            given, teaches = given.take(order), teaches[order]
-            for one in rounds:
-                self._round(given.take(one), teaches[one], found, begin + order[one])
-        elif rounds:
-            self._round(given, teaches, found, slice(begin, begin + len(given)))
+        if len(rounds) == 1:
+            self._round(given, teaches, found, rounds[0])
+            return
+        given, teaches, ordered = given.take(order), teaches[order], _Found.of(len(given), len(self._panel.members))
+        for one in rounds:
+            self._round(given.take(one), teaches[one], ordered, one)
+        found.put(order, ordered)
 
-    def _round(self, given: Given, teaches: Flags, found: _Found, rows: Any) -> None:
+    def _round(self, given: Given, teaches: Flags, found: _Found, rows: slice) -> None:
         """Score, judge, then learn; rows: where these readings stand in `found`."""
         batch, raw = given.batch, self._panel.score(given)
-        expected = np.full((len(given), 3), np.nan)
-        self._panel.expected(given, expected)
+        self._panel.expected(given, found.expected[rows])
         judged = self._verdict.judge(batch.slots, batch.time_ms, raw, teaches)
-        found.raw[rows], found.surprise[rows], found.expected[rows] = raw, judged.surprise, expected
+        found.raw[rows], found.surprise[rows] = raw, judged.surprise
         found.score[rows], found.alarm[rows], found.threshold[rows] = judged.score, judged.alarm, judged.threshold
-        learnt = teaches & judged.teaches
-        self._panel.learn(given if learnt.all() else given.take(np.flatnonzero(learnt)))
+        learnt, surprise = teaches & judged.teaches, judged.surprise
+        if np.count_nonzero(learnt) < len(learnt):
+            given, surprise = given.take(np.flatnonzero(learnt)), surprise[learnt]
+        self._panel.learn(given)
         if self._panel.watches:
-            self._relearn(self._panel.watch(batch.take(np.flatnonzero(learnt)), judged.surprise[learnt]))
+            self._relearn(self._panel.watch(given.batch, surprise))
 
     def _verdicts(self, found: _Found, versions: Labels, out_of_range: Flags, stuck: Flags) -> Verdicts:
         names, n = self._panel.names, len(found.raw)

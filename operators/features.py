@@ -112,11 +112,13 @@ def _vectors(slot: Ints, time_ms: Ints, value: Floats, in_order: Flags, past: _P
 
 
 @compiled
-def _circles(local_ms: Ints, vectors: Floats) -> None:
+def _circles(local_ms: Ints, vectors: Floats, scaled: Floats) -> None:
     for i in range(len(local_ms)):
         minute = local_ms[i] // _MINUTE_MS
         vectors[i, 8], vectors[i, 9] = _DAY[minute % 1440]
         vectors[i, 10], vectors[i, 11] = _WEEK[(minute + _THURSDAY) % 10_080]
+        for k in range(8, 12):
+            scaled[i, k] = 0.5 + 0.5 * vectors[i, k]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +167,11 @@ class Features:
         in_order = column(in_order, np.bool_)
         raw = np.empty((len(slot), len(self.names)))
         _vectors(slot, time_ms, value, in_order, self._past, raw)
-        _circles(self._local.of(slot, time_ms), raw)
         if self._own:
             own = self._own_columns(slot, time_ms, value, in_order)
             raw[:, len(FEATURE_NAMES) :] = np.clip(own, -_LARGEST, _LARGEST)
         scaled = self._scaling.take_in(slot, raw, in_order)
-        scaled[:, _CIRCLES] = 0.5 + 0.5 * raw[:, _CIRCLES]
+        _circles(self._local.of(slot, time_ms), raw, scaled)
         return Vectors(raw, scaled)
 
     def _own_columns(self, slot: Ints, time_ms: Ints, value: Floats, in_order: Flags) -> Floats:

@@ -1,12 +1,13 @@
 """The detectors of one shard as one: what each is given, what they say together, and what becomes of one that fails."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
 import numpy as np
 
+from models.compiled import compiled
 from models.detector import Batch, Detector, Forecasting, Scheduled, Versioned
 from models.drift import DriftDetector
 from models.importing import told
@@ -66,17 +67,22 @@ class Happening:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Readings, and the distinct matrices of features that the detectors want of them."""
+    """Readings; batches: the same with each distinct matrix of features that detectors want of them."""
 
     batch: Batch
-    matrices: tuple[Floats, ...]
+    batches: tuple[Batch, ...]
+
+    @staticmethod
+    def of(one: Batch, matrices: Iterable[Floats]) -> "Given":
+        """Readings with these matrices."""
+        return Given(one, tuple(Batch(one.slots, one.time_ms, one.values, m, one.groups, one.rows) for m in matrices))
 
     def __len__(self) -> int:
         return len(self.batch)
 
     def take(self, rows: Any) -> "Given":
         """Some of them."""
-        return Given(self.batch.take(rows), tuple(one[rows] for one in self.matrices))
+        return Given.of(self.batch.take(rows), [one.features[rows] for one in self.batches])
 
 
 class Panel:
@@ -94,11 +100,14 @@ class Panel:
         self._off: set[str] = set()
         columns = [[feature_names.index(name) for name in one.features] for one in detectors]
         wanted = [(tuple(some), one.scaled) for some, one in zip(columns, detectors, strict=True)]
-        self._inputs = tuple(dict.fromkeys(wanted))
-        self._input_of = tuple(self._inputs.index(one) for one in wanted)
+        inputs = list(dict.fromkeys(wanted))
+        self._places = [inputs.index(one) for one in wanted]
+        self._inputs = [_Input.of(some, scaled, among=len(feature_names)) for some, scaled in inputs]
         self._scheduled = [(one, one.detector) for one in detectors if isinstance(one.detector, Scheduled)]
         self._versioned = [(one.name, one.detector) for one in detectors if isinstance(one.detector, Versioned)]
-        self._forecaster = next((k for k, d in enumerate(detectors) if isinstance(d.detector, Forecasting)), None)
+        # Looked up once: whether an object fits a protocol takes longer to find out than a kernel takes to run.
+        forecasters = [(k, d.detector) for k, d in enumerate(detectors) if isinstance(d.detector, Forecasting)]
+        self._forecaster = forecasters[0] if forecasters else None
 
     def begin(self) -> list[Happening]:
         """What has happened since the last time; all detectors are switched on again."""
@@ -120,25 +129,28 @@ class Panel:
 
     def given(self, batch: Batch, vectors: Vectors) -> Given:
         """Readings with what the detectors want of their features."""
-        return Given(batch, tuple(_columns(vectors, columns, scaled) for columns, scaled in self._inputs))
+        return Given.of(batch, [one.of_vectors(vectors) for one in self._inputs])
 
     def score(self, given: Given) -> Floats:
         """(n, detectors) raw scores; NaN while unknown."""
-        raw = np.full((len(given), len(self.members)), np.nan)
-        for place, (one, batch) in enumerate(zip(self.members, self._batches(given), strict=True)):
-            if one.name not in self._off:
-                try:
-                    raw[:, place] = _checked(one.detector.score(batch), batch)
-                except Exception as error:  # one's own detector can raise anything
-                    self._switch_off(one, batch.time_ms[0], error)
+        raw = np.empty((len(given), len(self.members)))
+        for place, one in enumerate(self.members):
+            batch = given.batches[self._places[place]]
+            try:
+                raw[:, place] = np.nan if one.name in self._off else _checked(one.detector.score(batch), len(raw))
+            except Exception as error:  # one's own detector can raise anything
+                raw[:, place] = np.nan
+                self._switch_off(one, batch.time_ms[0], error)
+        _forget_infinities(raw)
         return raw
 
     def learn(self, given: Given) -> None:
         """Let every detector take the readings in."""
         if not len(given):
             return
-        for one, batch in zip(self.members, self._batches(given), strict=True):
+        for place, one in enumerate(self.members):
             if one.name not in self._off:
+                batch = given.batches[self._places[place]]
                 try:
                     one.detector.learn(batch)
                 except Exception as error:
@@ -148,10 +160,11 @@ class Panel:
         """Fill (n, 3): expected value, lower and upper end of its interval, by the first detector that forecasts."""
         if self._forecaster is None:
             return
-        one, batch = self.members[self._forecaster], self._batches(given)[self._forecaster]
-        if isinstance(one.detector, Forecasting) and one.name not in self._off:
+        place, detector = self._forecaster
+        one, batch = self.members[place], given.batches[self._places[place]]
+        if one.name not in self._off:
             try:
-                into[:, 0], into[:, 1], into[:, 2] = one.detector.expected(batch)
+                into[:, 0], into[:, 1], into[:, 2] = detector.expected(batch)
             except Exception as error:
                 self._switch_off(one, batch.time_ms[0], error)
 
@@ -164,8 +177,7 @@ class Panel:
         for place, one in enumerate(self.members):
             if one.drift is None:
                 continue
-            known = np.flatnonzero(~np.isnan(surprise[:, place]))
-            drifted = known[one.drift.detector.update(batch.slots[known], surprise[known, place])]
+            drifted = np.flatnonzero(one.drift.detector.update(batch.slots, surprise[:, place].copy()))
             for row in drifted.tolist():
                 detail = "its scores have changed for good" + ("; learnt anew" if one.drift.relearn else "")
                 slot, time_ms = int(batch.slots[row]), int(batch.time_ms[row])
@@ -175,11 +187,14 @@ class Panel:
         return np.unique(np.concatenate(relearn)) if relearn else np.empty(0, np.int64)
 
     def cuts(self, watermark_ms: Ints, before_ms: int) -> Ints:
-        """Rows, in order, before which a model may change. watermark_ms: (n,) at each; before_ms: before the first."""
-        cuts = np.zeros(len(watermark_ms), np.bool_)
-        for _, detector in self._scheduled:
-            cuts |= np.diff(watermark_ms // detector.step_ms, prepend=before_ms // detector.step_ms) != 0
-        return np.flatnonzero(cuts)
+        """Rows, in order, before which a model may change.
+
+        watermark_ms: (n,) at each, n > 0, never less than at the one before; before_ms: before the first.
+        """
+        last_ms = int(watermark_ms[-1])
+        steps = {detector.step_ms for _, detector in self._scheduled}
+        found = [_cuts(watermark_ms, before_ms, step) for step in steps if last_ms // step > before_ms // step]
+        return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
 
     def advance(self, before_ms: int, watermark_ms: int, groups: Sequence[str]) -> None:
         """The partition's watermark moves so. groups: names of the sensor types."""
@@ -203,11 +218,6 @@ class Panel:
     def _version(self, group: int) -> str:
         versions = {name: version for name, one in self._versioned if (version := one.version_of(group))}
         return msgspec.json.encode(versions).decode() if versions else ""
-
-    def _batches(self, given: Given) -> list[Batch]:
-        one = given.batch
-        batches = [Batch(one.slots, one.time_ms, one.values, matrix, one.groups, one.rows) for matrix in given.matrices]
-        return [batches[place] for place in self._input_of]
 
     def _switch_off(self, one: NamedDetector, time_ms: int, error: Exception) -> None:
         self._off.add(one.name)
@@ -256,9 +266,32 @@ class Panel:
         return changed
 
 
-def _columns(vectors: Vectors, columns: tuple[int, ...], scaled: bool) -> Floats:
-    matrix = vectors.scaled if scaled else vectors.raw
-    return np.ascontiguousarray(matrix[:, list(columns)])
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """Features that some detectors are given. columns: which; None for all there are, in their order."""
+
+    columns: Ints | None
+    scaled: bool
+
+    @staticmethod
+    def of(columns: tuple[int, ...], scaled: bool, *, among: int) -> "_Input":
+        return _Input(None if columns == tuple(range(among)) else np.array(columns, np.int64), scaled)
+
+    def of_vectors(self, vectors: Vectors) -> Floats:
+        matrix = vectors.scaled if self.scaled else vectors.raw
+        return matrix if self.columns is None else matrix.take(self.columns, axis=1)
+
+
+@compiled
+def _forget_infinities(scores: Floats) -> None:
+    for row in range(scores.shape[0]):
+        for k in range(scores.shape[1]):
+            if np.isinf(scores[row, k]):
+                scores[row, k] = np.nan
+
+
+def _cuts(watermark_ms: Ints, before_ms: int, step_ms: int) -> Ints:
+    return np.flatnonzero(np.diff(watermark_ms // step_ms, prepend=before_ms // step_ms))
 
 
 def _fixed_version(detector: Detector) -> str:
@@ -266,7 +299,7 @@ def _fixed_version(detector: Detector) -> str:
     return detector.version_of(0) if isinstance(detector, Versioned) and not isinstance(detector, Scheduled) else ""
 
 
-def _checked(scores: object, batch: Batch) -> Floats:
-    if isinstance(scores, np.ndarray) and scores.shape == (len(batch),) and scores.dtype == np.float64:
-        return np.where(np.isinf(scores), np.nan, scores)
-    raise TypeError(f"score() gave {type(scores).__name__}, a float64 array of {len(batch)} scores expected")
+def _checked(scores: object, rows: int) -> Floats:
+    if isinstance(scores, np.ndarray) and scores.shape == (rows,) and scores.dtype == np.float64:
+        return scores
+    raise TypeError(f"score() gave {type(scores).__name__}, a float64 array of {rows} scores expected")

@@ -10,15 +10,16 @@ from operators.batches import Ints
 
 
 @compiled
-def _numbers(slot: Ints, seen: Ints) -> Ints:
-    """How many earlier rows are of the same sensor; `seen` is zeros before and after."""
-    numbers = np.empty(len(slot), np.int64)
+def _numbers(slot: Ints, seen: Ints, numbers: Ints) -> int:
+    """Fill in how many earlier rows are of the same sensor; returns the most. `seen` is zeros before and after."""
+    most = 0
     for i in range(len(slot)):
         numbers[i] = seen[slot[i]]
+        most = max(most, numbers[i])
         seen[slot[i]] += 1
     for i in range(len(slot)):
         seen[slot[i]] = 0
-    return numbers
+    return most
 
 
 class Rounds:
@@ -33,8 +34,8 @@ class Rounds:
 
     def of(self, slot: Ints) -> tuple[npt.NDArray[np.intp], list[slice]]:
         """The rows in order of rounds, each round in order of arrival, and where in that order each round stands."""
-        numbers = _numbers(slot, self._seen)
-        if not numbers.any():
+        numbers = np.empty(len(slot), np.int64)
+        if not _numbers(slot, self._seen, numbers):
             return np.arange(len(slot)), [slice(0, len(slot))] if len(slot) else []
         order = np.argsort(numbers, kind="stable")
         ends = np.cumsum(np.bincount(numbers)).tolist()
