@@ -35,8 +35,11 @@ SHAPE, SHAPE_WEIGHT = 0.0, 50.0
 """The tail's shape before anything is known, exponential, and how many scores that is worth."""
 
 MAX_SURPRISE = 10.0
-SHAPES = 0.7, 1.4
-"""Bounds of the Weibull shape: 1 is exponential, 1.2 that of the sizes of normal residuals."""
+SHAPES = 0.7, 1.5
+"""Bounds of the Weibull tail's shape."""
+STEEPER = 2.0
+"""A shape above 1 (exponential) is so much further from it in the tail: that of normal residuals is 1.2 from median to
+decile, and 1.4 at 4 to 6 deviations. A shape below 1, of a heavy tail, is taken as it is."""
 REFIT_EVERY = 16
 """Scores between two fits of the Weibull tail."""
 
@@ -228,7 +231,9 @@ def _fit_bulk(counts: Counts, bulk: npt.NDArray[np.float32]) -> None:
     spread = max(decile - median, LEAST_EXCESS * median)
     way = min(max((quartile - median) / spread if spread > 0.0 else 0.5, 0.1), 0.9)
     bulk[0], bulk[1] = median, spread
-    bulk[2] = min(max(np.log(np.log(2.0) / np.log(5.0)) / np.log(way), SHAPES[0]), SHAPES[1])
+    bulk_shape = np.log(np.log(2.0) / np.log(5.0)) / np.log(way)
+    shape = 1.0 + STEEPER * (bulk_shape - 1.0) if bulk_shape > 1.0 else bulk_shape
+    bulk[2] = min(max(shape, SHAPES[0]), SHAPES[1])
 
 
 @compiled
@@ -270,7 +275,7 @@ def _learn(past: _Past, slots: Slots, raw: Floats) -> None:
                 continue
             unit[1] += 1.0
             if unit[1] <= FIRST:
-                unit[0] = _nearer_median(unit[0], score, unit[1])
+                unit[0] += (score - unit[0]) / unit[1]
                 continue
             if unit[0] == 0.0:
                 unit[0] = score
@@ -281,6 +286,9 @@ def _learn(past: _Past, slots: Slots, raw: Floats) -> None:
             if unit[1] % REFIT_EVERY == 0 or unit[1] == FIRST + WARM_UP:
                 _fit_bulk(counts, past.bulk[slot, k])
                 _keep_within(counts)
+                if past.bulk[slot, k, 0] >= _EDGES[BINS - 1]:  # a unit by far too small: anew
+                    counts[:] = 0
+                    unit[:] = 0.0
 
 
 @compiled
@@ -290,16 +298,6 @@ def _keep_within(counts: Counts) -> None:
         total += one
     if total > 2 * HORIZON * QUARTERS:
         _halve(counts)
-
-
-@compiled
-def _nearer_median(unit: float, score: float, seen: float) -> float:
-    """A running median of the scores above 0: steps of a factor, smaller and smaller."""
-    if unit == 0.0 or score == 0.0:
-        return max(unit, score)
-    factor = 2.0 ** (1.5 / np.sqrt(seen))
-    nearer = min(unit * factor, score) if score > unit else max(unit / factor, score)
-    return float(nearer)
 
 
 @compiled

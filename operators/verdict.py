@@ -31,7 +31,7 @@ CLEAR = 0.7
 CALM_READINGS = 2
 """... and an alarm is over after so many of them in a row."""
 LONGEST_MS, LONGEST_READINGS = 1_800_000, 5
-"""An alarm that has lasted for both is over: the new normal is learnt."""
+"""An alarm that has lasted for both, or as long as the sensor was known before, is over: the new normal is learnt."""
 LEARNT_OF_ALARM, LEARNT_EVERY = 10, 20
 """Calibration learns so many readings of an alarm, then every so many-th; detectors learn none."""
 SETTLING_READINGS = 300
@@ -60,7 +60,7 @@ class Voice:
 class _Past(NamedTuple):
     """Per slot. pace: median interval learnt, ms, and intervals seen. smooth: smoothed novelty.
 
-    blocks: its largest in each of the last blocks of readings. alarm: see STATE .. SEEN. newest: time, ms.
+    blocks: its largest in each of the last blocks of readings. alarm: see STATE .. FIRST_MS. newest: time, ms.
     """
 
     pace: Floats
@@ -70,7 +70,7 @@ class _Past(NamedTuple):
     newest: Ints
 
 
-STATE, SINCE_MS, READINGS, CALM, SEEN = range(5)
+STATE, SINCE_MS, READINGS, CALM, SEEN, FIRST_MS = range(6)
 OFF, ON, SETTLING = range(3)
 
 
@@ -120,7 +120,7 @@ class Verdict:
         self._calibration = Calibration(len(voices))
         empty = np.zeros(0)
         self._past = _Past(
-            np.zeros((0, 2)), empty, np.zeros((0, BLOCKS)), np.zeros((0, 5), np.int64), empty.astype(np.int64)
+            np.zeros((0, 2)), empty, np.zeros((0, BLOCKS)), np.zeros((0, 6), np.int64), empty.astype(np.int64)
         )
 
     def grow(self, sensors: int) -> None:
@@ -216,6 +216,7 @@ def _news(blocks: Floats, seen: int, fused: float) -> float:
 @compiled
 def _next_state(alarm: Ints, time_ms: int, strange: bool, calm: bool) -> None:
     """Move the alarm of a sensor on by one reading."""
+    longest_ms = min(LONGEST_MS, alarm[SINCE_MS] - alarm[FIRST_MS])
     alarm[CALM] = alarm[CALM] + 1 if calm else 0
     alarm[READINGS] += 1
     if alarm[STATE] == OFF:
@@ -223,7 +224,7 @@ def _next_state(alarm: Ints, time_ms: int, strange: bool, calm: bool) -> None:
             alarm[STATE], alarm[SINCE_MS], alarm[READINGS], alarm[CALM] = ON, time_ms, 1, 0
     elif alarm[CALM] >= CALM_READINGS:
         alarm[STATE] = OFF
-    elif alarm[STATE] == ON and alarm[READINGS] > LONGEST_READINGS and time_ms - alarm[SINCE_MS] > LONGEST_MS:
+    elif alarm[STATE] == ON and alarm[READINGS] > LONGEST_READINGS and time_ms - alarm[SINCE_MS] > longest_ms:
         alarm[STATE], alarm[READINGS] = SETTLING, 0
     elif alarm[STATE] == SETTLING and alarm[READINGS] > SETTLING_READINGS:
         alarm[STATE] = OFF
@@ -252,6 +253,8 @@ def _decide(
         interval_ms = 1.0
         if mine[SEEN] > 0:
             interval_ms = _pace(past.pace[slot], max(float(time_ms[row] - past.newest[slot]), 1.0))
+        else:
+            mine[FIRST_MS] = time_ms[row]
         past.newest[slot] = time_ms[row]
         mine[SEEN] += 1
         threshold = found.threshold[row] = np.log10(max(WEEK_MS / interval_ms / per_week, 10.0))

@@ -48,7 +48,7 @@ def test_faults_in_the_past_do_not_make_the_next_one_expected() -> None:
     clean = np.abs(rng.standard_normal(10_000))
     with_faults = np.where(rng.random(10_000) < 0.06, clean + 30.0, clean)
     assert surprise(taught(with_faults), 30.0) == MAX_SURPRISE
-    assert surprise(taught(with_faults), 3.0) == pytest.approx(surprise(taught(clean), 3.0), abs=0.8)
+    assert 0.5 < surprise(taught(with_faults), 3.0) / surprise(taught(clean), 3.0) <= 1.0
     assert novelty(taught(with_faults), 30.0) < 1.5
 
 
