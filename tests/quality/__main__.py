@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from flows import configuration
 from flows.settings import Settings, SettingsError
 from models.importing import KindError
-from tests.quality import nab, nab_section, report
+from tests.quality import cost_section, nab, nab_section, report, simulator_section, skab, skab_section
 from tests.quality.report import ReportError, Section
 from tests.quality.runs import Advance
 
@@ -29,7 +29,30 @@ def nab_part(settings: Settings, track: Track, options: argparse.Namespace) -> S
     return nab_section.section(settings, files, track("NAB", nab_section.readings(files)))
 
 
-PARTS: dict[str, Callable[[Settings, Track, argparse.Namespace], Section]] = {"nab": nab_part}
+def skab_part(settings: Settings, track: Track, options: argparse.Namespace) -> Section:
+    """The Skoltech Anomaly Benchmark."""
+    files = skab_section.load(quick=options.quick)
+    return skab_section.section(settings, files, track("SKAB", sum(len(file.values) for file in files)))
+
+
+def simulator_part(settings: Settings, track: Track, options: argparse.Namespace) -> Section:
+    """Simulated sensors."""
+    paces = [simulator_section.QUICK] if options.quick else [simulator_section.FAST, simulator_section.SLOW]
+    readings = len(options.seeds) * sum(pace.readings for pace in paces)
+    return simulator_section.section(settings, paces, options.seeds, track("simulator", readings))
+
+
+def cost_part(settings: Settings, track: Track, options: argparse.Namespace) -> Section:
+    """Microseconds of each detector."""
+    return cost_section.section(settings, track("cost", len(settings.detectors)), quick=options.quick)
+
+
+PARTS: dict[str, Callable[[Settings, Track, argparse.Namespace], Section]] = {
+    "nab": nab_part,
+    "skab": skab_part,
+    "simulator": simulator_part,
+    "cost": cost_part,
+}
 
 
 def run(settings: Settings, options: argparse.Namespace, console: Console) -> list[Section]:
@@ -45,7 +68,7 @@ def run(settings: Settings, options: argparse.Namespace, console: Console) -> li
         for name in [options.only] if options.only else PARTS:
             try:
                 sections.append(PARTS[name](settings, track, options))
-            except nab.NoDataError as missing:
+            except (nab.NoDataError, skab.NoDataError) as missing:
                 console.print(str(missing), highlight=False, soft_wrap=True)
     return sections
 
@@ -64,7 +87,10 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line. Exits when it is wrong."""
     parser = argparse.ArgumentParser(prog="make quality ARGS=...", description=__doc__)
     parser.add_argument("--only", choices=list(PARTS), help="one part instead of all")
-    parser.add_argument("--quick", action="store_true", help="a few files: to see that it works")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=list(simulator_section.SEEDS), help="of the simulator; nobody tuned on"
+    )
+    parser.add_argument("--quick", action="store_true", help="a few files, a short simulation: to see that it works")
     parser.add_argument("--config", type=Path, help="a streamgauge.toml, to compare with the default configuration")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the tables into this file, such as README.md")
     options = parser.parse_args(arguments)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as RichTable
 
 BEGIN, END = "<!-- written by make quality -->", "<!-- end of what make quality wrote -->"
@@ -78,13 +79,13 @@ def show(sections: Sequence[Section], conditions: str, console: Console) -> None
             for title in one.columns[1:]:
                 table.add_column(title, justify="right", no_wrap=True)
             for row in one.rows:
-                table.add_row(*row)
+                table.add_row(*map(escape, row))
             console.print(table)
         for target in section.targets:
             word = "[green]reached[/]" if target.reached else "[yellow]missed [/]"
             console.print(f"{word}  {target.told()}", highlight=False, soft_wrap=True)
-        console.print(*section.notes, sep="\n", highlight=False, soft_wrap=True, markup=False)
-    console.print("", conditions, sep="\n", highlight=False, soft_wrap=True, markup=False)
+        console.print(*section.notes, "", sep="\n", highlight=False, soft_wrap=True, markup=False)
+    console.print(conditions, highlight=False, soft_wrap=True, markup=False)
 
 
 def markdown(sections: Sequence[Section], conditions: str) -> str:
