@@ -26,6 +26,7 @@ CIRCLES = ("hour_sin", "hour_cos", "day_sin", "day_cos")
 VERSION = 1
 
 Places = npt.NDArray[np.int64]
+Profile = npt.NDArray[np.float32]
 
 
 class _Past(NamedTuple):
@@ -34,7 +35,7 @@ class _Past(NamedTuple):
     recent: see ANCHOR .. LEARNT. newest: time of the last reading, epoch milliseconds.
     """
 
-    profile: npt.NDArray[np.float32]
+    profile: Profile
     recent: Floats
     newest: Times
 
@@ -50,13 +51,6 @@ class _When(NamedTuple):
     time_ms: Times
     features: Floats
     places: Places
-
-
-class _Rates(NamedTuple):
-    """level: readings over which the level fades; days: over which the profile does."""
-
-    level: float
-    days: float
 
 
 class SeasonalForecast:
@@ -78,7 +72,7 @@ class SeasonalForecast:
             raise ValueError(f"level = {level} readings, days = {days}: must be at least 1")
         local = [feature_names.index(name) for name in CIRCLES if name in feature_names]
         self._places: Places = np.array(local if len(local) == len(CIRCLES) else [], np.int64)
-        self._rates = _Rates(float(level), float(days))
+        self._rates = float(level), float(days)
         self._sensors = 0
         self._past = _Past(np.zeros((0, 2, KINDS_OF_HOURS), np.float32), np.zeros((0, 5)), np.zeros(0, np.int64))
 
@@ -89,24 +83,21 @@ class SeasonalForecast:
 
     def score(self, batch: Batch) -> Floats:
         """See Detector."""
-        expected = self._expected(batch)
-        return np.abs(np.clip(batch.values, -LARGEST, LARGEST) - expected[:, 0])
+        slots, values = slot_column(batch.slots, self._sensors), column(batch.values, np.float64)
+        profile, recent, _ = self._past
+        return _score(profile, recent, slots, *self._when(batch), values)
 
     def expected(self, batch: Batch) -> tuple[Floats, Floats, Floats]:
         """See Forecasting. The interval holds about 99.7 % of normal residuals."""
-        found = self._expected(batch)
-        return found[:, 0], found[:, 0] - found[:, 1], found[:, 0] + found[:, 1]
-
-    def _expected(self, batch: Batch) -> Floats:
-        slots, when = slot_column(batch.slots, self._sensors), self._when(batch)
-        return _expected(self._past, slots, when)
+        slots, (profile, recent, _) = slot_column(batch.slots, self._sensors), self._past
+        return _expected(profile, recent, slots, *self._when(batch))
 
     def learn(self, batch: Batch) -> None:
         """See Detector."""
         slots, values = slot_column(batch.slots, self._sensors), column(batch.values, np.float64)
-        _learn(self._past, slots, self._when(batch), values, self._rates)
+        _learn(*self._past, slots, *self._when(batch), values, *self._rates)
 
-    def _when(self, batch: Batch) -> "_When":
+    def _when(self, batch: Batch) -> _When:
         return _When(column(batch.time_ms, np.int64), column(batch.features, np.float64), self._places)
 
     def reset(self, slots: Slots) -> None:
@@ -123,11 +114,11 @@ class SeasonalForecast:
     def state(self) -> dict[str, object]:
         """See Detector."""
         past = tuple(one[: self._sensors].copy() for one in self._past)
-        return {"version": VERSION, "rates": tuple(self._rates), "past": past}
+        return {"version": VERSION, "rates": self._rates, "past": past}
 
     def load(self, state: dict[str, object]) -> None:
         """See Detector."""
-        check_state(state, version=VERSION, rates=tuple(self._rates))
+        check_state(state, version=VERSION, rates=self._rates)
         profile, recent, newest = cast(tuple[npt.ArrayLike, ...], state["past"])
         self._past = _Past(np.array(profile, np.float32), np.array(recent, np.float64), np.array(newest, np.int64))
         self._sensors = len(self._past.newest)
@@ -163,7 +154,7 @@ def _neighbours(hour: float) -> tuple[int, int, float]:
 
 
 @compiled
-def _of_profile(profile: npt.NDArray[np.float32], hour: float, otherwise: float) -> float:
+def _of_profile(profile: Profile, hour: float, otherwise: float) -> float:
     """The profile at an hour; `otherwise` where nothing is known of it."""
     first, second, weight = _neighbours(hour)
     total, weights = 0.0, 0.0
@@ -176,39 +167,73 @@ def _of_profile(profile: npt.NDArray[np.float32], hour: float, otherwise: float)
 
 
 @compiled
-def _expected(past: _Past, slots: Slots, when: _When) -> Floats:
-    """(n, 2): the expected value and half its interval; NaN while unknown."""
-    expected = np.full((len(slots), 2), np.nan)
+def _expects(profile: Profile, recent: Floats, hour: float) -> float:
+    """What is expected of one sensor."""
+    return float(recent[ANCHOR] + _of_profile(profile, hour, recent[USUAL]) + recent[LEVEL])
+
+
+# Kernels are called with arrays, not with tuples of them, which would take twice as long for a lone reading.
+@compiled
+def _score(
+    profile: Profile, recent: Floats, slots: Slots, time_ms: Times, features: Floats, places: Places, values: Floats
+) -> Floats:
+    when = _When(time_ms, features, places)
+    scores = np.full(len(slots), np.nan)
     for row in range(len(slots)):
         slot = slots[row]
-        recent = past.recent[slot]
-        if recent[LEARNT] >= MIN_SAMPLES:
-            profile = _of_profile(past.profile[slot], _hour_of(when, row), recent[USUAL])
-            expected[row, 0] = recent[ANCHOR] + profile + recent[LEVEL]
-            expected[row, 1] = WIDTH * recent[SPREAD]
-    return expected
+        if recent[slot, LEARNT] >= MIN_SAMPLES:
+            expected = _expects(profile[slot], recent[slot], _hour_of(when, row))
+            scores[row] = abs(min(max(values[row], -LARGEST), LARGEST) - expected)
+    return scores
 
 
 @compiled
-def _learn(past: _Past, slots: Slots, when: _When, values: Floats, rates: _Rates) -> None:
+def _expected(
+    profile: Profile, recent: Floats, slots: Slots, time_ms: Times, features: Floats, places: Places
+) -> tuple[Floats, Floats, Floats]:
+    when = _When(time_ms, features, places)
+    middle, low, high = np.full(len(slots), np.nan), np.full(len(slots), np.nan), np.full(len(slots), np.nan)
     for row in range(len(slots)):
         slot = slots[row]
-        recent, profile, time_ms = past.recent[slot], past.profile[slot], when.time_ms[row]
+        if recent[slot, LEARNT] >= MIN_SAMPLES:
+            half = WIDTH * recent[slot, SPREAD]
+            middle[row] = _expects(profile[slot], recent[slot], _hour_of(when, row))
+            low[row], high[row] = middle[row] - half, middle[row] + half
+    return middle, low, high
+
+
+@compiled
+def _learn(
+    profiles: Profile,
+    recents: Floats,
+    newest: Times,
+    slots: Slots,
+    time_ms: Times,
+    features: Floats,
+    places: Places,
+    values: Floats,
+    level: float,
+    days: float,
+) -> None:
+    when = _When(time_ms, features, places)
+    for row in range(len(slots)):
+        slot = slots[row]
+        recent, profile, now_ms = recents[slot], profiles[slot], time_ms[row]
         if recent[LEARNT] == 0.0:
             recent[ANCHOR] = min(max(values[row], -LARGEST), LARGEST)
-            past.newest[slot] = time_ms
+            newest[slot] = now_ms
         value = min(max(values[row] - recent[ANCHOR], -FURTHEST), FURTHEST)
         hour = _hour_of(when, row)
         recent[USUAL] = _of_profile(profile, hour, recent[USUAL])
         residual = value - recent[USUAL] - recent[LEVEL]
         recent[LEARNT] += 1.0
-        recent[LEVEL] += residual / min(recent[LEARNT], rates.level)
-        recent[SPREAD] += (abs(residual) - recent[SPREAD]) / min(recent[LEARNT], rates.level)
-        passed = min(max((time_ms - past.newest[slot]) / HOUR_MS, SHORTEST_H), 1.0)
-        past.newest[slot] = max(time_ms, past.newest[slot])
+        recent[LEVEL] += residual / min(recent[LEARNT], level)
+        recent[SPREAD] += (abs(residual) - recent[SPREAD]) / min(recent[LEARNT], level)
+        passed = min(max((now_ms - newest[slot]) / HOUR_MS, SHORTEST_H), 1.0)
+        newest[slot] = max(now_ms, newest[slot])
         first, second, weight = _neighbours(hour)
         for place, part in ((first, 1.0 - weight), (second, weight)):
             if part > 0.0:
-                known = min(profile[1, place] + part * passed, rates.days)
+                known = min(profile[1, place] + part * passed, days)
                 profile[0, place] += np.float32(part * passed / known * (value - profile[0, place]))
                 profile[1, place] = known
