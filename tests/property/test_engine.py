@@ -73,8 +73,8 @@ DETECTORS = (
     Detector(
         name="z", kind="models.rolling_z.RollingZ", role="rule", threshold=2.0, params={"window": 6, "min_samples": 3}
     ),
-    Detector(name="gaussian", kind="river.anomaly.GaussianScorer", threshold=0.9, params={"grace_period": 3}),
-    Detector(name="features", kind="river.anomaly.OneClassSVM", threshold=1e9, params={"warm_up": 2}),
+    Detector(name="gaussian", kind="river.anomaly.GaussianScorer", params={"grace_period": 3}),
+    Detector(name="features", kind="river.anomaly.OneClassSVM", params={"warm_up": 2}),
 )
 
 
