@@ -1,6 +1,7 @@
 """NAB: the verdict beside each detector alone, River out of the box and a blind clock."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,10 +10,11 @@ from flows.settings import Settings
 from models.detector import Batch
 from models.river_adapter import RiverDetector
 from operators.batches import Series
+from operators.verdict import Verdict
 from tests.quality import nab
 from tests.quality.nab import PROFILES, File, Labels
 from tests.quality.report import Section, Table, Target, number
-from tests.quality.runs import Advance, Said, judge
+from tests.quality.runs import Advance, Ints, Said, judge
 
 Floats = npt.NDArray[np.float64]
 Scores = Mapping[str, Floats]
@@ -51,10 +53,6 @@ def section(settings: Settings, files: Sequence[File], advance: Advance) -> Sect
     said = {file.name: _judge(settings, file, advance) for file in files}
     score = {name: one.score for name, one in said.items()}
     rows = [_row("verdict: score", score, labels), _alarm_row(said, labels)]
-    for detector in next(iter(said.values())).raw:
-        for what in ("surprise", "raw"):
-            scores = {name: getattr(one, what)[detector] for name, one in said.items()}
-            rows.append(_row(f"{detector}, {what}", scores, labels))
     for title, (kind, params) in RIVER.items():
         rows.append(_row(f"River {title}", _river(kind, params, files, advance), labels))
     rows.append(_row("a blind clock", nab.blind_clock(labels), labels))
@@ -67,15 +65,16 @@ def section(settings: Settings, files: Sequence[File], advance: Advance) -> Sect
     low, high = nab.threshold_range(score, labels, profile="standard", within=WITHIN)
     us = float(np.average([one.us for one in said.values()], weights=[len(one.score) for one in said.values()]))
     return Section(
-        (table, _categories(score, labels, best.threshold)),
+        (table, _categories(score, labels, best.threshold), _alone(said, files, labels)),
         tuple(
             Target(f"NAB standard score, {name}", best.score, limit, style=".1f")
             for name, limit in (("first step", FIRST_STEP), ("whole corpus", WANTED))
         ),
         (
             "Threshold: the best one for the standard profile. For the verdict's score all from "
-            f"{low:.2f} to {high:.2f} lose at most {WITHIN:g} point. Detectors alone learn what the verdict lets them "
-            "learn; River's learn everything, out of the box, on the plain value.",
+            f"{low:.2f} to {high:.2f} lose at most {WITHIN:g} point. River's detectors learn everything, out of the "
+            "box, on the plain value; ours alone what the verdict of all lets them learn. As the only voice: "
+            "calibrated, smoothed and cooled down as by the verdict, but without the others.",
             f"The whole sensor step took {us:.0f} µs CPU for each reading; a file has one sensor, so each is a round "
             "by itself.",
         ),
@@ -107,17 +106,62 @@ def _river(kind: str, params: dict[str, object], files: Sequence[File], advance:
     """Scores of one of River's detectors; it learns each reading after scoring it. All files side by side."""
     detector = RiverDetector(("value",), kind=kind, params=params)
     detector.grow(len(files))
-    scores = {file.name: np.full(len(file.values), np.nan) for file in files}
-    for row in range(max(len(file.values) for file in files)):
-        slots = np.array([slot for slot, file in enumerate(files) if row < len(file.values)])
-        values = np.array([files[slot].values[row] for slot in slots])
-        time_ms = np.array([files[slot].time_ms[row] for slot in slots])
-        batch = Batch(slots, time_ms, values, values[:, None], np.zeros(len(slots), np.int64), slots)
-        for slot, score in zip(slots.tolist(), detector.score(batch).tolist(), strict=True):
-            scores[files[slot].name][row] = score
+    scores = _SideBySide([np.full(len(file.values), np.nan) for file in files])
+    times, values = _SideBySide([file.time_ms for file in files]), _SideBySide([file.values for file in files])
+    for row, slots in times.rows():
+        value = values.at(row, slots)
+        batch = Batch(slots, times.at(row, slots), value, value[:, None], np.zeros(len(slots), np.int64), slots)
+        scores.put(row, slots, detector.score(batch))
         detector.learn(batch)
         advance(len(slots))
-    return scores
+    return dict(zip((file.name for file in files), scores.columns, strict=True))
+
+
+def _alone(said: Mapping[str, Said], files: Sequence[File], labels: Mapping[str, Labels]) -> Table:
+    """Each detector by itself, by three kinds of scores."""
+    rows = []
+    for name in next(iter(said.values())).raw:
+        raw = {file: one.raw[name] for file, one in said.items()}
+        surprise = {file: one.surprise[name] for file, one in said.items()}
+        found = (nab.score_corpus(one, labels)["standard"].score for one in (_only_voice(raw, files), surprise, raw))
+        rows.append((name, *map(number, found)))
+    columns = ("standard score", "as the only voice", "surprise", "raw")
+    return Table("NAB: each detector alone", columns, tuple(rows))
+
+
+def _only_voice(raw: Scores, files: Sequence[File]) -> Scores:
+    """A verdict's scores, were there only this detector."""
+    verdict = Verdict([1.0])
+    verdict.grow(len(files))
+    scores = _SideBySide([np.full(len(file.values), np.nan) for file in files])
+    numbers, times = _SideBySide([raw[file.name] for file in files]), _SideBySide([file.time_ms for file in files])
+    newer = _SideBySide([np.diff(np.maximum.accumulate(file.time_ms), prepend=-1) > 0 for file in files])
+    for row, slots in times.rows():
+        judged = verdict.judge(slots, times.at(row, slots), numbers.at(row, slots)[:, None], newer.at(row, slots))
+        scores.put(row, slots, judged.score)
+    return dict(zip((file.name for file in files), scores.columns, strict=True))
+
+
+class _SideBySide:
+    """One column of several files, row by row of all that are long enough; a file's number is its slot."""
+
+    def __init__(self, columns: Sequence[npt.NDArray[Any]]) -> None:
+        self.columns = columns
+
+    def rows(self) -> Iterator[tuple[int, Ints]]:
+        """Each row, and the slots that have it."""
+        lengths = np.array([len(one) for one in self.columns])
+        for row in range(lengths.max()):
+            yield row, np.flatnonzero(lengths > row)
+
+    def at(self, row: int, slots: Ints) -> npt.NDArray[Any]:
+        """(k,) of these slots in that row."""
+        return np.array([self.columns[slot][row] for slot in slots.tolist()])
+
+    def put(self, row: int, slots: Ints, values: Floats) -> None:
+        """Set them."""
+        for slot, value in zip(slots.tolist(), values.tolist(), strict=True):
+            self.columns[slot][row] = value
 
 
 def _categories(scores: Scores, labels: Mapping[str, Labels], threshold: float) -> Table:
