@@ -3,6 +3,7 @@
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from math import gcd
 from typing import Any, cast
 
@@ -36,7 +37,8 @@ class IsolationForest:
 
     window: rows of a type that its forest is fitted on: the last ones that taught.
     min_rows: a type with fewer has no forest yet, or keeps the one it has.
-    every_ms: a fit begins whenever the event time is a multiple of this, for every type with new rows.
+    new_rows: a type with fewer since its last fit keeps its forest: sensors that send seldom need no new one so often.
+    every_ms: a fit begins whenever the event time is a multiple of this, for every type with enough rows.
     delay_ms: a forest is in use so long after its fit began, in event time. Fits run in a helper process, and readings
         later than that wait for them: so live, replay and recovery see the same forest at the same reading.
     contamination: the proportion of outliers in the window, as in scikit-learn: so many of its rows, those that the
@@ -56,6 +58,7 @@ class IsolationForest:
         *,
         window: int = 1000,
         min_rows: int = 256,
+        new_rows: int = 100,
         every_ms: int = 300_000,
         delay_ms: int = 60_000,
         n_estimators: int = 50,
@@ -67,6 +70,7 @@ class IsolationForest:
             raise ValueError(f"{len(feature_names)} features: an isolation forest takes from 1 to {LEAF - 1}")
         _check_whole(window, 2, 65_535, "window")
         _check_whole(min_rows, 2, window, "min_rows")
+        _check_whole(new_rows, 1, window, "new_rows")
         _check_whole(max_samples, 2, window, "max_samples")
         _check_whole(n_estimators, 1, 1000, "n_estimators")
         _check_whole(every_ms, 1, 7 * 86_400_000, "every_ms")
@@ -78,6 +82,7 @@ class IsolationForest:
             "features": tuple(feature_names),
             "window": window,
             "min_rows": min_rows,
+            "new_rows": new_rows,
             "every_ms": every_ms,
             "delay_ms": delay_ms,
             "n_estimators": n_estimators,
@@ -85,7 +90,8 @@ class IsolationForest:
             "contamination": float(contamination),
             "seed": seed,
         }
-        self._min_rows, self._every_ms, self._delay_ms = min_rows, every_ms, delay_ms
+        self._min_rows, self._new_rows = min_rows, new_rows
+        self._every_ms, self._delay_ms = every_ms, delay_ms
         self._trees, self._max_samples = n_estimators, max_samples
         self._contamination, self._seed = contamination, seed
         self._windows = TrainingWindows(width=len(feature_names), size=window)
@@ -128,7 +134,7 @@ class IsolationForest:
         self._advanced_ms = max(time_ms, before_ms)
         begin_ms = (before_ms // self._every_ms + 1) * self._every_ms
         changes = self._put_in_use(min(begin_ms, time_ms))
-        if begin_ms <= time_ms:  # later multiples, if any, would find no new rows
+        if begin_ms <= time_ms:  # later multiples, if any, would find the same rows
             for group in range(len(self._windows)):
                 self._begin(group, begin_ms)
             changes += self._put_in_use(time_ms)
@@ -183,8 +189,7 @@ class IsolationForest:
 
     def _begin(self, group: int, time_ms: int) -> None:
         """Begin the fit of a type, if it has new rows and enough of them."""
-        newest = self._windows.newest(group)
-        if newest <= self._fitted_up_to.get(group, -1):
+        if self._windows.newer(group, self._fitted_up_to.get(group, -1)) < self._new_rows:
             return
         rows = self._windows.training(group)
         if len(rows) < self._min_rows:
@@ -192,7 +197,7 @@ class IsolationForest:
         if outliers := int(self._contamination * len(rows)) if group in self._forests else 0:
             scores = self._woods.score(np.full(len(rows), group), rows.astype(np.float64))
             rows = rows[np.sort(np.argsort(scores, kind="stable")[:-outliers])]
-        self._fitted_up_to[group] = newest
+        self._fitted_up_to[group] = self._windows.newest(group)
         self._fits[group] = self._fit(group, rows, time_ms, time_ms + self._delay_ms)
 
     def _fit(self, group: int, rows: Rows, began_ms: int, in_use_ms: int) -> _Fit:
@@ -233,6 +238,7 @@ def _check_whole(value: object, low: int, high: int, name: str) -> None:
         raise ValueError(f"{name} = {value!r}: must be a whole number from {low} to {high}")
 
 
+@lru_cache(maxsize=1000)
 def _told(time_ms: int) -> str:
     """2026-11-25T10:05Z; with seconds and milliseconds where there are any."""
     time = _EPOCH + timedelta(milliseconds=time_ms)

@@ -66,6 +66,10 @@ class TrainingWindows:
         """Largest running number; -1 of an empty window."""
         return int(self._rows[group, : self._filled[group]].max(initial=-1))
 
+    def newer(self, group: int, number: int) -> int:
+        """How many rows of the window have a larger running number."""
+        return int(np.count_nonzero(self._rows[group, : self._filled[group]] > number))
+
     def training(self, group: int) -> Rows:
         """(m, k) rows of the window in order of their running numbers, without those of forgotten sensors."""
         order = self._newest(group)

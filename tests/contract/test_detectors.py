@@ -23,7 +23,8 @@ SCALED_TREES = {
     ]
 }
 GAUSSIAN = {"kind": "river.anomaly.GaussianScorer", "params": {"grace_period": 10}}
-FOREST = {"window": 60, "min_rows": 20, "max_samples": 16, "n_estimators": 10, "every_ms": 10_000, "delay_ms": 2_000}
+FOREST = {"window": 60, "min_rows": 20, "new_rows": 1, "max_samples": 16, "n_estimators": 10}
+FOREST |= {"every_ms": 10_000, "delay_ms": 2_000}
 FORECAST = {"kind": "river.time_series.HoltWinters", "params": {"alpha": 0.3}}
 
 

@@ -26,6 +26,7 @@ SENSORS = 6
 SMALL: dict[str, Any] = {
     "window": 40,
     "min_rows": 12,
+    "new_rows": 1,
     "every_ms": 10_000,
     "delay_ms": 4_000,
     "n_estimators": 3,
@@ -229,6 +230,18 @@ def test_a_type_without_new_or_enough_rows_is_not_fitted(fits: Fits) -> None:
         one.advance(20_000)
     assert len(fits.requests) == 1, "nothing new"
     taught(detector, range(40, 41), slot=0)
+    detector.advance(30_000)
+    assert len(fits.requests) == 2
+
+
+def test_a_type_with_too_few_new_rows_keeps_its_forest(fits: Fits) -> None:
+    detector = forest(new_rows=5)
+    taught(detector, range(12))
+    detector.advance(10_000)
+    taught(detector, range(12, 16))
+    detector.advance(20_000)
+    assert len(fits.requests) == 1, "four are too few"
+    taught(detector, range(16, 17))
     detector.advance(30_000)
     assert len(fits.requests) == 2
 

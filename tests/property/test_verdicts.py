@@ -16,7 +16,8 @@ START_MS = 1_700_000_000_000
 SECONDS = 900
 
 FEATURES = ("value", "delta", "std", "mean_shift")
-FOREST = {"window": 60, "min_rows": 20, "max_samples": 32, "n_estimators": 8, "every_ms": 60_000, "delay_ms": 20_000}
+FOREST = {"window": 60, "min_rows": 20, "new_rows": 5, "max_samples": 32, "n_estimators": 8}
+FOREST |= {"every_ms": 60_000, "delay_ms": 20_000}
 DETECTORS = (
     Detector(name="z", kind="models.rolling_z.RollingZ", role="rule", threshold=3.0),
     Detector(
