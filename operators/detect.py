@@ -55,7 +55,7 @@ class _Found(NamedTuple):
     def of(rows: int, detectors: int) -> "_Found":
         raw, surprise = np.empty((rows, detectors)), np.empty((rows, detectors))
         threshold, score, alarm = np.empty(rows), np.empty(rows), np.empty(rows, np.bool_)
-        return _Found(raw, surprise, threshold, score, alarm, np.full((rows, 3), np.nan))
+        return _Found(raw, surprise, threshold, score, alarm, np.empty((rows, 3)))
 
     def put(self, rows: Any, found: "_Found") -> None:
         """Set some rows."""
@@ -65,20 +65,32 @@ class _Found(NamedTuple):
 
 @compiled
 def _flag(
-    found: _Found, thresholds: Floats, out_of_range: Flags, stuck: Flags, chosen: Flags, rule: Flags, anomaly: Flags
-) -> None:
-    """Who flags each row: rules by their raw score's threshold, the others (NaN) by the verdict's."""
+    raw: Floats,
+    surprise: Floats,
+    threshold: Floats,
+    alarm: Flags,
+    thresholds: Floats,
+    out_of_range: Flags,
+    stuck: Flags,
+    chosen: Flags,
+) -> tuple[Flags, Flags]:
+    """Who flags each row: rules by their raw score's threshold, the others (NaN) by the verdict's.
+
+    Fills `chosen`; returns whether a rule does, and whether the row is an anomaly.
+    """
     detectors = len(thresholds)
+    rule, anomaly = np.empty(len(raw), np.bool_), np.empty(len(raw), np.bool_)
     for i in range(len(rule)):
         chosen[i, detectors], chosen[i, detectors + 1] = out_of_range[i], stuck[i]
         rule[i] = out_of_range[i] or stuck[i]
-        anomaly[i] = found.alarm[i] or rule[i]
+        anomaly[i] = alarm[i] or rule[i]
         for k in range(detectors):
             if np.isnan(thresholds[k]):
-                chosen[i, k] = found.surprise[i, k] >= found.threshold[i]
+                chosen[i, k] = surprise[i, k] >= threshold[i]
             else:
-                chosen[i, k] = found.raw[i, k] >= thresholds[k]
+                chosen[i, k] = raw[i, k] >= thresholds[k]
                 rule[i] = rule[i] or chosen[i, k]
+    return rule, anomaly
 
 
 class Detection:
@@ -182,19 +194,20 @@ class Detection:
             self._relearn(self._panel.watch(given.batch, surprise))
 
     def _verdicts(self, found: _Found, versions: Labels, out_of_range: Flags, stuck: Flags) -> Verdicts:
-        names, n = self._panel.names, len(found.raw)
-        chosen = np.empty((n, len(names) + len(RULES)), np.bool_)
-        by_rule, anomaly = np.empty(n, np.bool_), np.empty(n, np.bool_)
+        names, raw, surprise = self._panel.names, found.raw, found.surprise
+        chosen = np.empty((len(raw), len(names) + len(RULES)), np.bool_)
         out_of_range, stuck = column(out_of_range, np.bool_), column(stuck, np.bool_)
-        _flag(found, self._thresholds, out_of_range, stuck, chosen, by_rule, anomaly)
+        by_rule, anomaly = _flag(
+            raw, surprise, found.threshold, found.alarm, self._thresholds, out_of_range, stuck, chosen
+        )
         return Verdicts(
             score=found.score,
             is_anomaly=anomaly,
             rule=by_rule,
             model=found.alarm,
             flagged_by=Lists(names + RULES, chosen),
-            raw=Maps(names, found.raw),
-            surprise=Maps(names, found.surprise),
+            raw=Maps(names, raw),
+            surprise=Maps(names, surprise),
             versions=versions,
             expected=found.expected,
             happenings=self._panel.begin(),

@@ -67,8 +67,17 @@ class _Past(NamedTuple):
 
 
 @compiled
-def _vectors(slot: Ints, time_ms: Ints, value: Floats, in_order: Flags, past: _Past, vectors: Floats) -> None:
-    ring, last_ms, seen, same = past.ring, past.time_ms, past.seen, past.same
+def _vectors(
+    slot: Ints,
+    time_ms: Ints,
+    value: Floats,
+    in_order: Flags,
+    ring: Floats,
+    last_ms: Ints,
+    seen: Ints,
+    same: Ints,
+    vectors: Floats,
+) -> None:
     for i in range(len(slot)):
         s, v = slot[i], value[i]
         vectors[i, 0] = v
@@ -166,7 +175,7 @@ class Features:
         slot, time_ms, value = column(slot, np.int64), column(time_ms, np.int64), column(value, np.float64)
         in_order = column(in_order, np.bool_)
         raw = np.empty((len(slot), len(self.names)))
-        _vectors(slot, time_ms, value, in_order, self._past, raw)
+        _vectors(slot, time_ms, value, in_order, *self._past, raw)
         if self._own:
             own = self._own_columns(slot, time_ms, value, in_order)
             raw[:, len(FEATURE_NAMES) :] = np.clip(own, -_LARGEST, _LARGEST)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -157,7 +158,11 @@ class Panel:
                     self._switch_off(one, batch.time_ms[0], error)
 
     def expected(self, given: Given, into: Floats) -> None:
-        """Fill (n, 3): expected value, lower and upper end of its interval, by the first detector that forecasts."""
+        """Fill (n, 3): expected value, lower and upper end of its interval, by the first detector that forecasts.
+
+        NaN where there is none, or it is off.
+        """
+        into[:] = np.nan
         if self._forecaster is None:
             return
         place, detector = self._forecaster
@@ -177,7 +182,7 @@ class Panel:
         for place, one in enumerate(self.members):
             if one.drift is None:
                 continue
-            drifted = np.flatnonzero(one.drift.detector.update(batch.slots, surprise[:, place].copy()))
+            (drifted,) = one.drift.detector.update(batch.slots, surprise[:, place].copy()).nonzero()
             for row in drifted.tolist():
                 detail = "its scores have changed for good" + ("; learnt anew" if one.drift.relearn else "")
                 slot, time_ms = int(batch.slots[row]), int(batch.time_ms[row])
@@ -216,8 +221,7 @@ class Panel:
         return [self._version(group) for group in range(groups)]
 
     def _version(self, group: int) -> str:
-        versions = {name: version for name, one in self._versioned if (version := one.version_of(group))}
-        return msgspec.json.encode(versions).decode() if versions else ""
+        return _told_versions(tuple((name, one.version_of(group)) for name, one in self._versioned))
 
     def _switch_off(self, one: NamedDetector, time_ms: int, error: Exception) -> None:
         self._off.add(one.name)
@@ -292,6 +296,13 @@ def _forget_infinities(scores: Floats) -> None:
 
 def _cuts(watermark_ms: Ints, before_ms: int, step_ms: int) -> Ints:
     return np.flatnonzero(np.diff(watermark_ms // step_ms, prepend=before_ms // step_ms))
+
+
+@lru_cache(maxsize=1000)
+def _told_versions(versions: tuple[tuple[str, str], ...]) -> str:
+    """As JSON; kept, because they seldom change and are asked for with every batch."""
+    known = {name: version for name, version in versions if version}
+    return msgspec.json.encode(known).decode() if known else ""
 
 
 def _fixed_version(detector: Detector) -> str:
