@@ -11,7 +11,7 @@ surprise: how strange is this beside the usual? A Weibull tail through the media
     upper decile: faults in the past, up to a tenth of it, do not make the next one expected.
 """
 
-from typing import NamedTuple, cast
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,7 @@ LEAST_IN_TAIL = 10.0
 LEAST_EXCESS = 0.1
 """Scores in a tail lie at least so far beyond its start, in parts of it (sizes of normal residuals: 0.16): slow ones
 crowd at their largest."""
-SHAPE, SHAPE_WEIGHT = 0.0, 50.0
+PRIOR_SHAPE, PRIOR_WEIGHT = 0.0, 50.0
 """The tail's shape before anything is known, exponential, and how many scores that is worth."""
 
 MAX_SURPRISE = 10.0
@@ -60,37 +60,36 @@ def _edges() -> Floats:
     return np.concatenate([[0.0], np.exp2(steps)])
 
 
+LN_2, LN_5, LN_10 = np.log(2.0), np.log(5.0), np.log(10.0)
+HALF = 0.5 * QUARTERS
+
 _EDGES = _edges()
 BINS = len(_EDGES)
 
 
-class _Past(NamedTuple):
-    """counts: (sensors, columns, BINS), in quarters. units: the unit, how many scores were learnt.
-
-    bulk: median, distance from it to the upper decile, Weibull shape; 0 until known. In units.
-    """
-
-    counts: Counts
-    units: Floats
-    bulk: npt.NDArray[np.float32]
+UNIT, SEEN, TOTAL, MEDIAN, SPREAD, SHAPE = range(6)
+"""What is kept of a column beside its counts: the unit; how many scores were learnt; the sum of the counts; and of the
+Weibull tail the median, the distance from it to the upper decile, both in units, and the shape."""
 
 
 class Calibration:
     """Calibrates `columns` raw scores of each sensor; what it says of a row is about the rows learnt before.
 
-    Memory: 2 * BINS + 28 bytes per sensor and column.
+    novelty: of which columns it is wanted; of others it is NaN. It is most of the work.
+    Memory: 2 * BINS + 48 bytes per sensor and column.
     """
 
-    def __init__(self, columns: int) -> None:
+    def __init__(self, columns: int, *, novelty: Sequence[bool] | None = None) -> None:
         self._columns = columns
+        self._novel = np.array([True] * columns if novelty is None else novelty, np.bool_)
         self._sensors = 0
-        self._past = _Past(
-            np.zeros((0, columns, BINS), np.uint16), np.zeros((0, columns, 2)), np.zeros((0, columns, 3), np.float32)
-        )
+        self._counts: Counts = np.zeros((0, columns, BINS), np.uint16)  # in quarters
+        self._numbers = np.zeros((0, columns, SHAPE + 1))
 
     def grow(self, sensors: int) -> None:
         """There are now `sensors` slots; new ones start fresh."""
-        self._past = _Past._make(resized(one, sensors, 0) for one in self._past)
+        self._counts = resized(self._counts, sensors, 0)
+        self._numbers = resized(self._numbers, sensors, 0.0)
         self._sensors = max(self._sensors, sensors)
 
     def calibrate(self, slots: Slots, raw: Floats) -> tuple[Floats, Floats]:
@@ -101,40 +100,39 @@ class Calibration:
         """
         novelty, surprise = np.empty(raw.shape), np.empty(raw.shape)
         checked = slot_column(slots, self._sensors)
-        _calibrate(self._past, checked, column(raw, np.float64), novelty, surprise)
+        _calibrate(self._counts, self._numbers, checked, column(raw, np.float64), self._novel, novelty, surprise)
         return novelty, surprise
 
     def learn(self, slots: Slots, raw: Floats) -> None:
         """Take in (n, columns) raw scores; NaN are left out."""
-        _learn(self._past, slot_column(slots, self._sensors), column(raw, np.float64))
+        _learn(self._counts, self._numbers, slot_column(slots, self._sensors), column(raw, np.float64))
 
     def reset(self, slots: Slots) -> None:
         """Forget these sensors."""
-        slots = slot_column(slots, self._sensors)
-        for one in self._past:
-            one[slots] = 0
+        self._counts[slot_column(slots, self._sensors)] = 0
+        self._numbers[slots] = 0.0
 
     def reset_column(self, place: int) -> None:
         """Forget one detector's scores of all sensors: its model is another one now."""
-        for one in self._past:
-            one[:, place] = 0
+        self._counts[:, place] = 0
+        self._numbers[:, place] = 0.0
 
     @property
     def nbytes(self) -> int:
         """Memory of the state, bytes."""
-        return sum(one.nbytes for one in self._past)
+        return self._counts.nbytes + self._numbers.nbytes
 
     def state(self) -> dict[str, object]:
         """A copy, plain."""
-        past = tuple(one[: self._sensors].copy() for one in self._past)
-        return {"version": VERSION, "columns": self._columns, "bins": BINS, "past": past}
+        n, shape = self._sensors, {"version": VERSION, "columns": self._columns, "bins": BINS}
+        return {**shape, "counts": self._counts[:n].copy(), "numbers": self._numbers[:n].copy()}
 
     def load(self, state: dict[str, object]) -> None:
         """Go on from `state()`. Raises ValueError when it does not fit."""
         check_state(state, version=VERSION, columns=self._columns, bins=BINS)
-        counts, units, bulk = cast(tuple[npt.ArrayLike, ...], state["past"])
-        self._past = _Past(np.array(counts, np.uint16), np.array(units, np.float64), np.array(bulk, np.float32))
-        self._sensors = len(self._past.counts)
+        self._counts = np.array(state["counts"], np.uint16)
+        self._numbers = np.array(state["numbers"], np.float64)
+        self._sensors = len(self._counts)
 
 
 @compiled
@@ -177,130 +175,130 @@ def _tail(score: float, counts: Counts, wanted: float) -> tuple[float, float]:
     variance = max(square - mean * mean, 1e-3 * mean * mean)
     weight = inside / QUARTERS
     shape = min(max(0.5 * (1.0 - mean * mean / variance), -0.2), 0.6)
-    shape = (weight * shape + SHAPE_WEIGHT * SHAPE) / (weight + SHAPE_WEIGHT)
+    shape = (weight * shape + PRIOR_WEIGHT * PRIOR_SHAPE) / (weight + PRIOR_WEIGHT)
     shape = shape if abs(shape) > 1e-6 else 1e-6
     within = 1.0 + shape * (score - start) / (mean * (1.0 - shape))
     return inside, np.log10(max(within, 1e-12)) / shape
 
 
 @compiled
-def _novelty(score: float, counts: Counts) -> float:
+def _novelty(score: float, counts: Counts, total: float) -> float:
     """Of one score in units; infinity for one of a sensor without a unit: so strange as none was so far."""
     place = _bin(score)
-    total, above = 0.0, 0.0
-    for i in range(BINS):
-        total += counts[i]
-        if i > place:
-            above += counts[i]
+    further = 0  # a sum of integers is several times as fast as one of floats
+    for i in range(place + 1, BINS):
+        further += counts[i]
+    above = float(further)
     if place < BINS - 1:
-        width = _EDGES[place + 1] - _EDGES[place]
-        above += counts[place] * (1.0 - (score - _EDGES[place]) / width)
-    else:
-        above += counts[place] if np.isfinite(score) else 0
-    half = 0.5 * QUARTERS
-    counted = -np.log10((above + half) / (total + QUARTERS))
+        above += counts[place] * (_EDGES[place + 1] - score) / (_EDGES[place + 1] - _EDGES[place])
+    elif np.isfinite(score):
+        above += counts[place]
+    counted = np.log10((total + QUARTERS) / (above + HALF))
     wanted = max(TAIL * total, LEAST_IN_TAIL * QUARTERS)
     if above >= wanted or np.isinf(score):
         return float(max(counted, 0.0))
     inside, beyond = _tail(score, counts, wanted)
     if inside == 0.0:
         return float(max(counted, 0.0))
-    fitted = beyond - np.log10((inside + half) / (total + QUARTERS))
+    fitted = beyond + np.log10((total + QUARTERS) / (inside + HALF))
     # As often as such a score was really seen, it is to be expected, whatever the tail says.
-    if above >= half:
+    if above >= HALF:
         fitted = min(fitted, counted)
     return float(min(max(fitted, 0.0), MAX_NOVELTY))
 
 
 @compiled
-def _quantile(counts: Counts, part: float) -> float:
-    """In units: the score with this part of the counts below it."""
-    total, below = 0.0, 0.0
-    for i in range(BINS):
-        total += counts[i]
+def _quantile(counts: Counts, wanted: float) -> float:
+    """In units: the score with so many of the counts below it."""
+    below = 0.0
     for i in range(BINS - 1):
-        if below + counts[i] >= part * total:
-            return float(_EDGES[i] + (_EDGES[i + 1] - _EDGES[i]) * (part * total - below) / max(counts[i], 1))
+        if below + counts[i] >= wanted:
+            return float(_EDGES[i] + (_EDGES[i + 1] - _EDGES[i]) * (wanted - below) / max(counts[i], 1))
         below += counts[i]
     return float(_EDGES[BINS - 1])
 
 
 @compiled
-def _fit_bulk(counts: Counts, bulk: npt.NDArray[np.float32]) -> None:
-    median, quartile, decile = _quantile(counts, 0.5), _quantile(counts, 0.75), _quantile(counts, 0.9)
+def _fit_bulk(counts: Counts, numbers: Floats) -> None:
+    total = numbers[TOTAL]
+    median, decile = _quantile(counts, 0.5 * total), _quantile(counts, 0.9 * total)
     spread = max(decile - median, LEAST_EXCESS * median)
-    way = min(max((quartile - median) / spread if spread > 0.0 else 0.5, 0.1), 0.9)
-    bulk[0], bulk[1] = median, spread
-    bulk_shape = np.log(np.log(2.0) / np.log(5.0)) / np.log(way)
-    shape = 1.0 + STEEPER * (bulk_shape - 1.0) if bulk_shape > 1.0 else bulk_shape
-    bulk[2] = min(max(shape, SHAPES[0]), SHAPES[1])
+    way = (_quantile(counts, 0.75 * total) - median) / spread if spread > 0.0 else 0.5
+    shape = np.log(LN_2 / LN_5) / np.log(min(max(way, 0.1), 0.9))
+    shape = 1.0 + STEEPER * (shape - 1.0) if shape > 1.0 else shape
+    numbers[MEDIAN], numbers[SPREAD], numbers[SHAPE] = median, spread, min(max(shape, SHAPES[0]), SHAPES[1])
 
 
 @compiled
-def _surprise(score: float, bulk: npt.NDArray[np.float32]) -> float:
+def _surprise(score: float, numbers: Floats) -> float:
     """Of one score in units: chance 1/2 at the median, 1/10 at the upper decile."""
-    median, spread, shape = float(bulk[0]), float(bulk[1]), float(bulk[2])
+    median, spread = numbers[MEDIAN], numbers[SPREAD]
     if score <= median:
-        return float(np.log10(2.0) * score / median) if median > 0.0 else 0.0
+        return float(LN_2 * score / median / LN_10) if median > 0.0 else 0.0
     if spread == 0.0:
         return MAX_SURPRISE
-    decades = np.log10(2.0) + np.log10(5.0) * ((score - median) / spread) ** shape
+    decades = (LN_2 + LN_5 * ((score - median) / spread) ** numbers[SHAPE]) / LN_10
     return float(min(decades, MAX_SURPRISE))
 
 
 @compiled
-def _calibrate(past: _Past, slots: Slots, raw: Floats, novelty: Floats, surprise: Floats) -> None:
+def _calibrate(
+    counts: Counts,
+    numbers: Floats,
+    slots: Slots,
+    raw: Floats,
+    novel: npt.NDArray[np.bool_],
+    novelty: Floats,
+    surprise: Floats,
+) -> None:
     for row in range(len(slots)):
         slot = slots[row]
         for k in range(raw.shape[1]):
-            unit, score, counts = past.units[slot, k, 0], max(raw[row, k], 0.0), past.counts[slot, k]
+            score, mine = max(raw[row, k], 0.0), numbers[slot, k]
             novelty[row, k] = surprise[row, k] = np.nan
-            if np.isnan(score) or past.units[slot, k, 1] < FIRST + WARM_UP:
+            if np.isnan(score) or mine[SEEN] < FIRST + WARM_UP:
                 continue
-            if unit > 0.0:
-                novelty[row, k] = _novelty(score / unit, counts)
-                surprise[row, k] = _surprise(score / unit, past.bulk[slot, k])
+            if mine[UNIT] > 0.0:
+                score /= mine[UNIT]
+                surprise[row, k] = _surprise(score, mine)
             else:  # nothing but zeros so far
-                novelty[row, k] = _novelty(np.inf if score > 0.0 else 0.0, counts)
+                score = np.inf if score > 0.0 else 0.0
                 surprise[row, k] = MAX_SURPRISE if score > 0.0 else 0.0
+            if novel[k]:
+                novelty[row, k] = _novelty(score, counts[slot, k], mine[TOTAL])
 
 
 @compiled
-def _learn(past: _Past, slots: Slots, raw: Floats) -> None:
+def _learn(counts: Counts, numbers: Floats, slots: Slots, raw: Floats) -> None:
     for row in range(len(slots)):
         slot = slots[row]
         for k in range(raw.shape[1]):
-            score, counts, unit = max(raw[row, k], 0.0), past.counts[slot, k], past.units[slot, k]
+            score, mine, bins = max(raw[row, k], 0.0), numbers[slot, k], counts[slot, k]
             if np.isnan(score):
                 continue
-            unit[1] += 1.0
-            if unit[1] <= FIRST:
-                unit[0] += (score - unit[0]) / unit[1]
+            mine[SEEN] += 1.0
+            if mine[SEEN] <= FIRST:
+                mine[UNIT] += (score - mine[UNIT]) / mine[SEEN]
                 continue
-            if unit[0] == 0.0:
-                unit[0] = score
-            place = _bin(score / unit[0]) if unit[0] > 0.0 else 0
-            if counts[place] > 65_535 - QUARTERS:
-                _halve(counts)
-            counts[place] += QUARTERS
-            if unit[1] % REFIT_EVERY == 0 or unit[1] == FIRST + WARM_UP:
-                _fit_bulk(counts, past.bulk[slot, k])
-                _keep_within(counts)
-                if past.bulk[slot, k, 0] >= _EDGES[BINS - 1]:  # a unit by far too small: anew
-                    counts[:] = 0
-                    unit[:] = 0.0
+            if mine[UNIT] == 0.0:
+                mine[UNIT] = score
+            place = _bin(score / mine[UNIT]) if mine[UNIT] > 0.0 else 0
+            if bins[place] > 65_535 - QUARTERS or mine[TOTAL] > 2 * HORIZON * QUARTERS:
+                mine[TOTAL] = _halve(bins)
+            bins[place] += QUARTERS
+            mine[TOTAL] += QUARTERS
+            if mine[SEEN] % REFIT_EVERY == 0 or mine[SEEN] == FIRST + WARM_UP:
+                _fit_bulk(bins, mine)
+                if mine[MEDIAN] >= _EDGES[BINS - 1]:  # a unit by far too small: anew
+                    bins[:] = 0
+                    mine[:] = 0.0
 
 
 @compiled
-def _keep_within(counts: Counts) -> None:
+def _halve(counts: Counts) -> float:
+    """Returns their sum."""
     total = 0.0
-    for one in counts:
-        total += one
-    if total > 2 * HORIZON * QUARTERS:
-        _halve(counts)
-
-
-@compiled
-def _halve(counts: Counts) -> None:
     for i in range(BINS):
         counts[i] //= 2
+        total += counts[i]
+    return total

@@ -11,16 +11,17 @@ that was seen before, earlier faults included, and 0 for the rest of something a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from models.calibration import Calibration
 from models.compiled import compiled
 from models.slots import column, resized, slot_column
 from operators.batches import Flags, Floats, Ints
 
-POWER = 3.0
+POWER = 3
 """Of the means over detectors: between their average (1) and their largest (infinity)."""
 SMOOTHING = 1.5
 """Readings over which rising novelty is averaged; it falls at once."""
@@ -57,21 +58,14 @@ class Voice:
     calibrated: bool = True
 
 
-class _Past(NamedTuple):
-    """Per slot. pace: median interval learnt, ms, and intervals seen. smooth: smoothed novelty.
-
-    blocks: its largest in each of the last blocks of readings. alarm: see STATE .. FIRST_MS. newest: time, ms.
-    """
-
-    pace: Floats
-    smooth: Floats
-    blocks: Floats
-    alarm: Ints
-    newest: Ints
-
-
-STATE, SINCE_MS, READINGS, CALM, SEEN, FIRST_MS = range(6)
+PACE, INTERVALS, SMOOTH, FIRST_BLOCK = range(4)
+"""Of a sensor, in numbers: usual interval, ms, and how many it is made of; smoothed novelty; from FIRST_BLOCK on its
+largest in each of the last blocks of readings."""
+STATE, SINCE_MS, READINGS, CALM, SEEN, FIRST_MS, NEWEST_MS = range(7)
+"""Of a sensor, in whole numbers: of its alarm the state, when it began and readings since; calm readings in a row;
+readings seen; times of the first and the newest."""
 OFF, ON, SETTLING = range(3)
+ALARM, SCORE = range(2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +79,6 @@ class Judged:
     """
 
     surprise: Floats
-    fused: Floats
-    threshold: Floats
-    alarm: Flags
-    score: Floats
-    teaches: Flags
-
-
-class _Found(NamedTuple):
-    """(n,) each, to be filled."""
-
     fused: Floats
     threshold: Floats
     alarm: Flags
@@ -117,16 +101,15 @@ class Verdict:
         self._as_they_are = [place for place, voice in enumerate(all_voices) if not voice.calibrated]
         self._per_week = float(false_alarms_per_week)
         self._sensors = 0
-        self._calibration = Calibration(len(voices))
-        empty = np.zeros(0)
-        self._past = _Past(
-            np.zeros((0, 2)), empty, np.zeros((0, BLOCKS)), np.zeros((0, 6), np.int64), empty.astype(np.int64)
-        )
+        self._calibration = Calibration(len(voices), novelty=[voice.score > 0 for voice in all_voices])
+        self._numbers = np.zeros((0, FIRST_BLOCK + BLOCKS))
+        self._whole = np.zeros((0, NEWEST_MS + 1), np.int64)
 
     def grow(self, sensors: int) -> None:
         """There are now `sensors` slots; new ones start fresh."""
         self._calibration.grow(sensors)
-        self._past = _Past._make(resized(one, sensors, 0) for one in self._past)
+        self._numbers = resized(self._numbers, sensors, 0.0)
+        self._whole = resized(self._whole, sensors, 0)
         self._sensors = max(self._sensors, sensors)
 
     def judge(self, slots: Ints, time_ms: Ints, raw: Floats, in_order: Flags) -> Judged:
@@ -140,20 +123,32 @@ class Verdict:
         novelty, surprise = self._calibration.calibrate(slots, raw)
         for place in self._as_they_are:
             novelty[:, place] = surprise[:, place] = raw[:, place]
-        none, no = np.full((2, n), np.nan), np.zeros((2, n), np.bool_)
-        found = _Found(none[0], np.full(n, np.inf), no[0], none[1], no[1])
-        learnt = _decide(self._past, slots, time_ms, novelty, surprise, in_order, self._weights, self._per_week, found)
+        told, flags = np.full((3, n), np.nan), np.zeros((3, n), np.bool_)
+        _decide(
+            self._numbers,
+            self._whole,
+            slots,
+            time_ms,
+            novelty,
+            surprise,
+            in_order,
+            self._weights,
+            self._per_week,
+            told,
+            flags,
+        )
+        learnt = flags[2]
         if learnt.all():
             self._calibration.learn(slots, raw)
         else:
             self._calibration.learn(slots[learnt], raw[learnt])
-        return Judged(surprise, *found)
+        return Judged(surprise, told[0], told[1], flags[0], told[2], flags[1])
 
     def reset(self, slots: Ints) -> None:
         """Forget these sensors."""
         self._calibration.reset(slots)
-        for one in self._past:
-            one[slots] = 0
+        self._numbers[slots] = 0.0
+        self._whole[slots] = 0
 
     def reset_detector(self, place: int) -> None:
         """One detector's scores mean something else now: its calibration starts afresh for all sensors."""
@@ -162,55 +157,59 @@ class Verdict:
     @property
     def nbytes(self) -> int:
         """Memory of the state, bytes."""
-        return self._calibration.nbytes + sum(one.nbytes for one in self._past)
+        return self._calibration.nbytes + self._numbers.nbytes + self._whole.nbytes
 
     def snapshot(self) -> tuple[Any, ...]:
         """Plain values."""
-        past = tuple(one[: self._sensors].copy() for one in self._past)
-        return (STATE_VERSION, self._calibration.state(), past)
+        n = self._sensors
+        return (STATE_VERSION, self._calibration.state(), self._numbers[:n].copy(), self._whole[:n].copy())
 
     def load(self, state: tuple[Any, ...]) -> None:
         """Go on from `snapshot()`. Raises ValueError when it was made with another number of detectors."""
-        _, calibration, past = state
+        _, calibration, numbers, whole = state
         self._calibration.load(calibration)
-        self._past = _Past._make(np.array(one) for one in past)
-        self._sensors = len(self._past.newest)
+        self._numbers, self._whole = np.array(numbers), np.array(whole)
+        self._sensors = len(self._whole)
 
 
 @compiled
-def _mean(numbers: Floats, weights: Floats) -> float:
-    """The power mean of the numbers that are known; NaN when none is."""
+def _mean(numbers: Floats, row: int, weights: Floats, which: int) -> float:
+    """The power mean of a row's numbers that are known; NaN when none is."""
     total, known = 0.0, 0.0
-    for k in range(len(numbers)):
-        if weights[k] > 0.0 and not np.isnan(numbers[k]):
-            total += weights[k] * numbers[k] ** POWER
-            known += weights[k]
+    for k in range(len(weights)):
+        weight, number = weights[k, which], numbers[row, k]
+        if weight > 0.0 and not np.isnan(number):
+            total += weight * number**POWER
+            known += weight
     return float((total / known) ** (1.0 / POWER)) if known > 0.0 else np.nan
 
 
 @compiled
-def _pace(pace: Floats, interval_ms: float) -> float:
+def _pace(mine: Floats, interval_ms: float) -> float:
     """The sensor's usual interval: a running median, quick at first."""
-    if pace[1] == 0.0:
-        pace[0] = interval_ms
-    elif interval_ms != pace[0]:
-        step = pace[0] * max(0.5 / (1.0 + pace[1]), 0.5 / FIRST_INTERVALS)
-        pace[0] = min(pace[0] + step, interval_ms) if interval_ms > pace[0] else max(pace[0] - step, interval_ms)
-    pace[1] = min(pace[1] + 1.0, FIRST_INTERVALS)
-    return float(pace[0])
+    if mine[INTERVALS] == 0.0:
+        mine[PACE] = interval_ms
+    elif interval_ms != mine[PACE]:
+        step = mine[PACE] * max(0.5 / (1.0 + mine[INTERVALS]), 0.5 / FIRST_INTERVALS)
+        longer = interval_ms > mine[PACE]
+        mine[PACE] = min(mine[PACE] + step, interval_ms) if longer else max(mine[PACE] - step, interval_ms)
+    mine[INTERVALS] = min(mine[INTERVALS] + 1.0, FIRST_INTERVALS)
+    return float(mine[PACE])
 
 
 @compiled
-def _news(blocks: Floats, seen: int, fused: float) -> float:
-    """`fused` if it exceeds the blocks of late, else 0; it is remembered."""
+def _news(mine: Floats, seen: int, novelty: float) -> float:
+    """Smoothed novelty if it exceeds the blocks of late, else 0; it is remembered."""
+    before = mine[SMOOTH]
+    smooth = mine[SMOOTH] = before + (novelty - before) / SMOOTHING if novelty > before else novelty
     largest = 0.0
-    for one in blocks:
-        largest = max(largest, one)
-    place = seen // (NEWS_READINGS // BLOCKS) % BLOCKS
+    for block in range(BLOCKS):
+        largest = max(largest, mine[FIRST_BLOCK + block])
+    place = FIRST_BLOCK + seen // (NEWS_READINGS // BLOCKS) % BLOCKS
     if seen % (NEWS_READINGS // BLOCKS) == 0:
-        blocks[place] = 0.0
-    blocks[place] = max(blocks[place], fused)
-    return fused if fused > largest else 0.0
+        mine[place] = 0.0
+    mine[place] = max(mine[place], smooth)
+    return float(smooth) if smooth > largest else 0.0
 
 
 @compiled
@@ -232,7 +231,8 @@ def _next_state(alarm: Ints, time_ms: int, strange: bool, calm: bool) -> None:
 
 @compiled
 def _decide(
-    past: _Past,
+    numbers: Floats,
+    whole: Ints,
     slots: Ints,
     time_ms: Ints,
     novelty: Floats,
@@ -240,34 +240,34 @@ def _decide(
     in_order: Flags,
     weights: Floats,
     per_week: float,
-    found: _Found,
-) -> Flags:
-    """Fill `found`, row by row; rows in order are remembered. Returns those whose scores calibration is to learn."""
-    learnt = np.zeros(len(slots), np.bool_)
+    told: Floats,
+    flags: npt.NDArray[np.bool_],
+) -> None:
+    """Row by row fill told: fused surprise, threshold, score; and flags: alarm, teaches, learnt by calibration.
+
+    Rows in order are remembered.
+    """
     for row in range(len(slots)):
-        slot = slots[row]
-        fused = found.fused[row] = _mean(surprise[row], weights[:, 0])
+        fused = told[0, row] = _mean(surprise, row, weights, ALARM)
+        told[1, row] = np.inf
         if not in_order[row]:
             continue
-        mine = past.alarm[slot]
+        mine, alarm, now_ms = numbers[slots[row]], whole[slots[row]], time_ms[row]
         interval_ms = 1.0
-        if mine[SEEN] > 0:
-            interval_ms = _pace(past.pace[slot], max(float(time_ms[row] - past.newest[slot]), 1.0))
+        if alarm[SEEN] > 0:
+            interval_ms = _pace(mine, max(float(now_ms - alarm[NEWEST_MS]), 1.0))
         else:
-            mine[FIRST_MS] = time_ms[row]
-        past.newest[slot] = time_ms[row]
-        mine[SEEN] += 1
-        threshold = found.threshold[row] = np.log10(max(WEEK_MS / interval_ms / per_week, 10.0))
-        now = _mean(novelty[row], weights[:, 1])
-        if not np.isnan(now):
-            before = past.smooth[slot]
-            past.smooth[slot] = before + (now - before) / SMOOTHING if now > before else now
-            found.score[row] = _news(past.blocks[slot], mine[SEEN], past.smooth[slot])
+            alarm[FIRST_MS] = now_ms
+        alarm[NEWEST_MS] = now_ms
+        alarm[SEEN] += 1
+        threshold = told[1, row] = np.log10(max(WEEK_MS / interval_ms / per_week, 10.0))
+        new = _mean(novelty, row, weights, SCORE)
+        if not np.isnan(new):
+            told[2, row] = _news(mine, alarm[SEEN], new)
         if not np.isnan(fused):
             calm = fused < CLEAR * threshold
-            _next_state(mine, time_ms[row], fused >= threshold, calm)
-            found.alarm[row] = mine[STATE] == ON and not calm
-        on = mine[STATE] == ON
-        found.teaches[row] = not on
-        learnt[row] = not on or mine[READINGS] <= LEARNT_OF_ALARM or mine[READINGS] % LEARNT_EVERY == 0
-    return learnt
+            _next_state(alarm, now_ms, fused >= threshold, calm)
+            flags[0, row] = alarm[STATE] == ON and not calm
+        on = alarm[STATE] == ON
+        flags[1, row] = not on
+        flags[2, row] = not on or alarm[READINGS] <= LEARNT_OF_ALARM or alarm[READINGS] % LEARNT_EVERY == 0
