@@ -35,7 +35,7 @@ format: $(READY) ## let ruff format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## speed of one worker beside its floor and Bytewax's own windows, one table
+bench: $(READY) ## speed of one worker beside its floor and Bytewax's own windows; what detection costs (ARGS="--only detection")
 	$(BIN)/python -m tests.bench $(ARGS)
 
 quality: $(READY) ## how good the verdicts are, on public labels and simulated faults; ARGS="--only nab --quick"

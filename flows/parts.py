@@ -20,7 +20,7 @@ from operators.quality import QualityChecks
 from operators.registry import Registry
 from operators.sensors import SensorShard
 from operators.shards import stable_hash
-from operators.verdict import Verdict
+from operators.verdict import Verdict, Voice
 from operators.windows import WindowShard
 
 WINDOW_SHARDS = 8
@@ -53,11 +53,24 @@ def _named(one: Detector, known: tuple[str, ...]) -> NamedDetector:
         drift = None if one.drift is None else _drift(one.drift)
     except KindError as error:
         raise KindError(f"detector {one.name}: {error}") from error
-    return NamedDetector(one.name, one.role, detector, features, one.threshold, one.scaled, one.weight, drift)
+    return NamedDetector(one.name, one.role, detector, features, one.threshold, one.scaled, drift)
 
 
 def _drift(one: Drift) -> DriftWatch:
     return DriftWatch(build_drift(one.kind, one.params), one.relearn)
+
+
+def detection(settings: Settings) -> Detection:
+    """The detectors of one shard with their verdict. Raises KindError for one that cannot be built."""
+    voices = [_voice(one) for one in settings.detectors]
+    verdict = Verdict(voices, false_alarms_per_week=settings.verdict.false_alarms_per_week)
+    return Detection(named_detectors(settings), verdict=verdict, own_features=own_features(settings))
+
+
+def _voice(one: Detector) -> Voice:
+    if one.role != "model":
+        return Voice(0.0, 0.0, calibrated=one.calibrated)
+    return Voice(one.alarm_weight, one.score_weight, calibrated=one.calibrated)
 
 
 class Parts:
@@ -109,7 +122,7 @@ class Parts:
             registry=self._registry,
             checks=QualityChecks(dedup_horizon_ms=quality.dedup_horizon.ms, stuck_after_ms=quality.stuck_after.ms),
             cadence=Cadence(gap_factor=quality.gap_factor, forget_after_ms=quality.forget_after.ms),
-            detection=self._detection(),
+            detection=detection(self._settings),
             panes=PaneStore(
                 # Unique over topics and the same for good: it breaks ties of first and last.
                 partition=(stable_hash(topic) << 20) + int(partition),
@@ -122,12 +135,6 @@ class Parts:
             ),
             generation=self._generation,
         )
-
-    def _detection(self) -> Detection:
-        detectors = named_detectors(self._settings)
-        weights = [one.weight if one.role == "model" else 0.0 for one in detectors]
-        verdict = Verdict(weights, false_alarms_per_week=self._settings.verdict.false_alarms_per_week)
-        return Detection(detectors, verdict=verdict, own_features=own_features(self._settings))
 
     def window_shard(self) -> WindowShard:
         """One part of the groups."""

@@ -1,4 +1,4 @@
-"""`make bench`: how fast one worker is, beside its floor and beside Bytewax's own windows. One table, one run."""
+"""`make bench`: how fast one worker is, beside its floor and beside Bytewax's own windows; and what detection costs."""
 
 import argparse
 import sys
@@ -8,10 +8,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from flows.settings import Settings
 from infra.embedded.broker import Broker
 from infra.kafka.client import Connection
 from infra.kafka.producer import Producer
-from tests.bench import report
+from tests.bench import detection, report
 from tests.bench.load import Load, new_topics
 from tests.bench.measure import Input, Measured, measure_apart
 
@@ -22,7 +23,9 @@ _SHARE = {"fold_window": 20}
 
 def run(load: Load, *, repeat: int, console: Console) -> bool:
     """Measure and print; False when the engine's windows do not hold what was produced."""
-    amounts = {job: max(1, load.messages // _SHARE.get(job, 1)) for job in report.TITLES if job != "keeping_up"}
+    amounts = {
+        job: max(1, load.messages // _SHARE.get(job, 1)) for job in report.TITLES if job not in report.KEEPING_UP
+    }
     topics = {"warm": min(_WARM, load.messages), **{f"of-{amount}": amount for amount in amounts.values()}}
     with tempfile.TemporaryDirectory(prefix="streamgauge-bench-") as name, Broker(Path(name) / "broker") as broker:
         connection = Connection(bootstrap=broker.bootstrap)
@@ -39,10 +42,12 @@ def run(load: Load, *, repeat: int, console: Console) -> bool:
                 console.print(f"run {number + 1} of {repeat}: {report.TITLES[job]}")
                 warm = given("warm", topics["warm"])
                 runs[job].append(measure_apart(job, warm, given(f"of-{amount}", amount)))
-        console.print(report.TITLES["keeping_up"])
-        runs["keeping_up"] = [_keeping_up(load, connection, given)]
+        for job in report.KEEPING_UP:
+            console.print(report.TITLES[job])
+            runs[job] = [_keeping_up(job, load, connection, given)]
     report.show(load, runs, console)
-    wrong = [one for job in ("engine", "keeping_up") for one in runs[job] if not _right(one, load.messages)]
+    exact = ("engine", "detecting", *report.KEEPING_UP)
+    wrong = [one for job in exact for one in runs[job] if not _right(one, load.messages)]
     for one in wrong:
         console.print(f"[red]wrong: {one}[/]")
     return not wrong
@@ -52,9 +57,10 @@ def _right(measured: Measured, messages: int) -> bool:
     return (measured.readings, measured.counted_share) == (messages, 1.0)
 
 
-def _keeping_up(load: Load, connection: Connection, given: Callable[[str, int], Input]) -> Measured:
+def _keeping_up(job: str, load: Load, connection: Connection, given: Callable[[str, int], Input]) -> Measured:
     """The memory of a worker that keeps up: messages are sent as it reads them."""
-    new_topics(connection, "fed")
+    topic = f"fed-{job}"
+    new_topics(connection, topic)
     with Producer(connection) as producer:
         steps, sent = load.steps(), 0
 
@@ -62,12 +68,12 @@ def _keeping_up(load: Load, connection: Connection, given: Callable[[str, int], 
             nonlocal sent
             while sent < min(read + report.UNREAD, load.messages):
                 step = next(steps)
-                producer.produce_many("fed", step)
+                producer.produce_many(topic, step)
                 sent += len(step)
             producer.flush()
 
         feed(0)
-        return measure_apart("keeping_up", None, given("fed", load.messages), on_read=feed)
+        return measure_apart(job, None, given(topic, load.messages), on_read=feed)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -76,9 +82,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--messages", type=int, default=1_500_000, help="readings to run through the engine")
     parser.add_argument("--sensors", type=int, default=10_000)
     parser.add_argument("--repeat", type=int, default=3, help="runs of each measurement; the median counts")
+    parser.add_argument("--only", choices=("worker", "detection"), help="only this part; both when left out")
     options = parser.parse_args(arguments)
-    load = Load(messages=options.messages, sensors=options.sensors)
-    sys.exit(not run(load, repeat=options.repeat, console=Console()))
+    load, console = Load(messages=options.messages, sensors=options.sensors), Console()
+    if options.only != "worker":
+        detection.run(Settings(), repeat=options.repeat, console=console)
+    sys.exit(options.only != "detection" and not run(load, repeat=options.repeat, console=console))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,10 @@
-"""What detectors cost: microseconds per reading, in batches and alone, bytes per sensor; and the twin beside River.
-
-`python -m tests.bench.detectors` measures the configured default detectors and prints one table.
-"""
+"""What each detector costs by itself: microseconds per reading, in batches and alone, bytes per sensor; the twin of
+HalfSpaceTrees beside River."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 from statistics import median
-from time import process_time
 from typing import Any
 
 import numpy as np
@@ -15,11 +12,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from flows.settings import Settings
-from models.catalog import build, implementation
+from models.catalog import build
 from models.cost import cost_per_sensor
 from models.detector import Batch, Detector, Scheduled
 from operators.features import FEATURE_NAMES
+from tests.bench.measure import cpu_us
 
 SENSORS = 1000
 """One reading of each makes a batch."""
@@ -30,8 +27,6 @@ _INTERVAL_MS = 10_000
 _BATCHES = 20
 _ALONE = 300
 _RIVERS = 64
-_TIMES_RIVER, _ALL_US, _ALONE_US = 30.0, 5.0, 100.0
-_ALL_MEMORY, _ALL_SNAPSHOT = 8192, 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +111,7 @@ def beside_river(params: dict[str, Any], *, features: int = 8, repeat: int = 5) 
             twin.score(batch)
             twin.learn(batch)
 
-    runs = [(_us(by_twin) / (_BATCHES * SENSORS), _us(by_river) / (_BATCHES * _RIVERS)) for _ in range(repeat)]
+    runs = [(cpu_us(by_twin) / (_BATCHES * SENSORS), cpu_us(by_river) / (_BATCHES * _RIVERS)) for _ in range(repeat)]
     return BesideRiver(median(run[0] for run in runs), median(run[1] for run in runs), same)
 
 
@@ -130,9 +125,9 @@ def _measured(one: Candidate, repeat: int, warm_up: int) -> Cost:
     lone = [batch.take(slice(row % SENSORS, row % SENSORS + 1)) for row, batch in zip(range(_ALONE), cycle(batches))]
     scores, learns, alone = [], [], []
     for _ in range(repeat):
-        scores.append(_us(_each(detector.score, batches)) / (_BATCHES * SENSORS))
-        learns.append(_us(_each(detector.learn, batches)) / (_BATCHES * SENSORS))
-        alone.append((_us(_each(detector.score, lone)) + _us(_each(detector.learn, lone))) / _ALONE)
+        scores.append(cpu_us(_each(detector.score, batches)) / (_BATCHES * SENSORS))
+        learns.append(cpu_us(_each(detector.learn, batches)) / (_BATCHES * SENSORS))
+        alone.append((cpu_us(_each(detector.score, lone)) + cpu_us(_each(detector.learn, lone))) / _ALONE)
     bytes_each = cost_per_sensor(build(one.kind, one.features, one.params), features=len(one.features))
     return Cost(one.name, median(scores), median(learns), median(alone), *bytes_each)
 
@@ -165,27 +160,13 @@ def _each(call: Callable[[Batch], object], batches: Sequence[Batch]) -> Callable
     return run
 
 
-def _us(run: Callable[[], None]) -> float:
-    start_s = process_time()
-    run()
-    return (process_time() - start_s) * 1e6
-
-
-def show(costs: Sequence[Cost], trees: BesideRiver, console: Console) -> None:
-    """One table, its sums, and the targets."""
-    table = Table(title=f"Detectors: batches of {SENSORS} readings of {SENSORS} sensors", box=SIMPLE_HEAD)
+def show(costs: Sequence[Cost], console: Console) -> None:
+    """One table."""
+    table = Table(title=f"Detectors by themselves: batches of {SENSORS:,} readings of as many sensors", box=SIMPLE_HEAD)
     table.add_column("", no_wrap=True)
     for title in ("score µs", "learn µs", "alone µs", "B a sensor", "B in snapshot"):
         table.add_column(title, justify="right", no_wrap=True)
-    total = Cost(
-        "all",
-        sum(one.score_us for one in costs),
-        sum(one.learn_us for one in costs),
-        sum(one.alone_us for one in costs),
-        sum(one.memory_bytes for one in costs),
-        sum(one.snapshot_bytes for one in costs),
-    )
-    for one in (*costs, total):
+    for one in costs:
         table.add_row(
             one.name,
             f"{one.score_us:.2f}",
@@ -195,41 +176,3 @@ def show(costs: Sequence[Cost], trees: BesideRiver, console: Console) -> None:
             f"{one.snapshot_bytes:,}",
         )
     console.print(table)
-    each_us = total.score_us + total.learn_us
-    for text, met in (
-        (f"all together {each_us:.2f} µs a reading in batches, target {_ALL_US:.0f}", each_us <= _ALL_US),
-        (
-            f"all together {total.alone_us:.0f} µs for a lone reading, target {_ALONE_US:.0f}",
-            total.alone_us <= _ALONE_US,
-        ),
-        (
-            f"HalfSpaceTrees {trees.twin_us:.2f} µs, River {trees.river_us:.1f} µs: {trees.times:.0f} times as fast, "
-            f"target {_TIMES_RIVER:.0f}; scores {'the same to the bit' if trees.same else 'DIFFER'}",
-            trees.same and trees.times >= _TIMES_RIVER,
-        ),
-        (f"{total.memory_bytes:,} B a sensor in memory, target {_ALL_MEMORY:,}", total.memory_bytes <= _ALL_MEMORY),
-        (
-            f"{total.snapshot_bytes:,} B a sensor in a snapshot, target {_ALL_SNAPSHOT:,}",
-            total.snapshot_bytes <= _ALL_SNAPSHOT,
-        ),
-    ):
-        console.print(
-            f"[{'green' if met else 'red'}]{'met' if met else 'missed'}[/] {text}", highlight=False, soft_wrap=True
-        )
-
-
-def main() -> None:
-    """The default detectors; a missed target is only said."""
-    console = Console()
-    candidates = [
-        Candidate(one.name, one.kind, dict(one.params), one.features or FEATURE_NAMES) for one in Settings().detectors
-    ]
-    for one in candidates:
-        console.print(f"{one.name}: {implementation(one.kind, one.params)}", highlight=False, soft_wrap=True)
-    trees = next((one.params for one in candidates if one.kind == TREES), {})
-    parameters = {name: value for name, value in trees.items() if name not in ("warm_up", "limits")}
-    show(measure(candidates), beside_river(parameters), console)
-
-
-if __name__ == "__main__":
-    main()

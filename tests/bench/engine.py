@@ -1,4 +1,4 @@
-"""streamgauge itself: Kafka to closed windows, as configured by default but without detectors."""
+"""streamgauge itself: Kafka to closed windows, as configured by default but without detectors, or with them."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -21,7 +21,8 @@ from tests.bench.load import PARTITIONS
 from tests.bench.measure import Input, Outcome
 from tests.bench.sink import CallingSink, new_store
 
-SETTINGS = msgspec.structs.replace(Settings(), detectors=())
+DETECTING = Settings()
+SETTINGS = msgspec.structs.replace(DETECTING, detectors=())
 
 
 class Counts:
@@ -43,14 +44,16 @@ class Counts:
         return Outcome(self.rows["readings"], shares(self.counted))
 
 
-def run(given: Input) -> Outcome:
+def run(given: Input, *, settings: Settings = SETTINGS) -> Outcome:
     """Read the topic to its end, all windows closed; rows are counted and dropped."""
     counts = Counts()
-    run_with(given, counts)
+    run_with(given, counts, settings=settings)
     return counts.outcome
 
 
-def run_with(given: Input, take: Callable[[Rows], None], *, stop: Event | None = None) -> None:
+def run_with(
+    given: Input, take: Callable[[Rows], None], *, settings: Settings = SETTINGS, stop: Event | None = None
+) -> None:
     """The same with a sink of one's own. stop: when given, reads on until it is set."""
     names = tuple(f"{given.topic}/{number}" for number in range(PARTITIONS))
     connection = Connection(bootstrap=given.bootstrap)
@@ -58,8 +61,8 @@ def run_with(given: Input, take: Callable[[Rows], None], *, stop: Event | None =
     def source(make: MakeIntake) -> KafkaSource:
         return KafkaSource(connection, names, make, group="bench", stop_at_end=stop is None, stop=stop)
 
-    ports = Ports(names, source, CallingSink(take), registry(SETTINGS, {}), close_at_end=True)
-    work(sensors.build(SETTINGS, ports), epoch=SETTINGS.worker.epoch, recovery=new_store(Path(given.store)))
+    ports = Ports(names, source, CallingSink(take), registry(settings, {}), close_at_end=True)
+    work(sensors.build(settings, ports), epoch=settings.worker.epoch, recovery=new_store(Path(given.store)))
 
 
 def shares(counted: Counter[str]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from threading import Event
 
+from flows.settings import Settings
 from operators.batches import Rows
 from tests.bench import engine
 from tests.bench.measure import Input, Outcome, tell_read
@@ -9,7 +10,7 @@ from tests.bench.measure import Input, Outcome, tell_read
 _STEP = 20_000
 
 
-def run(given: Input) -> Outcome:
+def run(given: Input, *, settings: Settings = engine.SETTINGS) -> Outcome:
     """Read so many messages, telling how many were read."""
     counts, stop = engine.Counts(), Event()
     told = 0
@@ -24,5 +25,5 @@ def run(given: Input) -> Outcome:
         if readings >= given.messages:
             stop.set()
 
-    engine.run_with(given, take, stop=stop)
+    engine.run_with(given, take, settings=settings, stop=stop)
     return counts.outcome

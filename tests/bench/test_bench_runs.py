@@ -23,8 +23,8 @@ def test_all_is_measured_and_shown_in_one_table() -> None:
     assert bench.run(Load(messages=3_000, sensors=50), repeat=1, console=Console(file=out, width=200)), out.getvalue()
     lines = out.getvalue().splitlines()
     for title in report.TITLES.values():
-        assert sum(line.startswith(f"  {title} ") for line in lines) == 1, title
-    assert sum("100.00%" in line for line in lines if line.startswith("  streamgauge")) == 2
+        assert sum(line.startswith(f"  {title}  ") for line in lines) == 1, title
+    assert sum("100.00%" in line for line in lines if line.startswith(("  streamgauge", "  with detectors"))) == 4
     assert any("of the floor" in line for line in lines)
 
 
