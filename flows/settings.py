@@ -144,7 +144,8 @@ class Detector(_Section, frozen=True):
     threshold: of a rule only: raw scores of at least this flag a reading. Models and challengers are calibrated.
     features: the columns it is given, in this order; all when left out.
     scaled: given within 0 .. 1, scaled to the sensor's own past, instead of as measured.
-    weight: of a model beside the others.
+    alarm_weight, score_weight: of a model's voice in the alarm and in `score`; 0 for none.
+    calibrated: whether its raw scores are; not those of one that gives -log10 of a chance by itself.
     params: handed to the detector as keyword arguments.
     """
 
@@ -154,7 +155,9 @@ class Detector(_Section, frozen=True):
     threshold: Annotated[float, msgspec.Meta(gt=0)] | None = None
     features: tuple[str, ...] | None = None
     scaled: bool = True
-    weight: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    alarm_weight: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    score_weight: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    calibrated: bool = True
     drift: Drift | None = None
     params: dict[str, Any] = {}
 
@@ -257,9 +260,10 @@ DRIFT_OF_SURPRISE: dict[str, Any] = {"delta": 0.1, "threshold": 20.0}
 DEFAULT_DETECTORS = (
     Detector(name="z-score", kind="models.rolling_z.RollingZ", role="rule", threshold=3.0),
     Detector(name="forecast", kind="models.forecast.SeasonalForecast", drift=Drift(params=DRIFT_OF_SURPRISE)),
-    Detector(name="step", kind="models.deviation.Deviation", params={"long": 1}),
+    Detector(name="step", kind="models.step.Step", features=("delta",), scaled=False),
     Detector(name="level", kind="models.deviation.Deviation", params={"long": 100}),
-    Detector(name="shift", kind="models.deviation.Deviation", params={"long": 20_000, "short": 32}),
+    Detector(name="shift", kind="models.deviation.Deviation", alarm_weight=0, params={"long": 20_000, "short": 32}),
+    Detector(name="flatness", kind="models.flatness.Flatness", score_weight=0, calibrated=False),
     Detector(name="gaussian", kind="river.anomaly.GaussianScorer", role="challenger", params={"grace_period": 100}),
 )
 DEFAULT_TYPES = {

@@ -83,7 +83,7 @@ def _flag(
     for i in range(len(rule)):
         chosen[i, detectors], chosen[i, detectors + 1] = out_of_range[i], stuck[i]
         rule[i] = out_of_range[i] or stuck[i]
-        anomaly[i] = alarm[i] or rule[i]
+        anomaly[i] = alarm[i] or out_of_range[i]
         for k in range(detectors):
             if np.isnan(thresholds[k]):
                 chosen[i, k] = surprise[i, k] >= threshold[i]

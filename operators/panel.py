@@ -18,7 +18,8 @@ from operators.features import Vectors
 Role = Literal["rule", "model", "challenger"]
 
 RULES = ("range", "stuck")
-"""Checks of quality.py that count as rules; what they flag is an anomaly whatever the models say."""
+"""Checks of quality.py that count as rules. What is out of range is an anomaly whatever the models say; to be stuck is
+the usual for some sensors, so there the models decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,6 @@ class NamedDetector:
     threshold: raw scores of at least this make a rule flag a reading; None for models and challengers, which flag it
         when their calibrated score reaches the verdict's threshold.
     features: names of the columns it is given. scaled: to the sensor's own past, within 0 .. 1.
-    weight: of a model beside the others.
     drift: watches its calibrated scores.
     """
 
@@ -51,7 +51,6 @@ class NamedDetector:
     features: tuple[str, ...] = ()
     threshold: float | None = None
     scaled: bool = True
-    weight: float = 1.0
     drift: DriftWatch | None = None
 
 

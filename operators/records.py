@@ -104,7 +104,7 @@ READINGS = Table(
             "surprise of all models together as news: -log10 of the chance of so strange a moment in the sensor's own "
             "past, lower while an equal one was given out shortly before; NaN while unknown",
         ),
-        Column("is_anomaly", "Bool", "the verdict: the models together are in alarm, or a deciding rule flagged it"),
+        Column("is_anomaly", "Bool", "the verdict: the models together are in alarm, or the value is out of range"),
         Column("rule_anomaly", "Bool", "a rule (z-score, range, stuck) flagged it"),
         Column("model_anomaly", "Bool", "the models together are in alarm"),
         Column(

@@ -13,7 +13,7 @@ from flows import configuration
 from flows.commands.common import Invocation
 from flows.find import find
 from flows.ports import Ports
-from flows.settings import Settings
+from flows.settings import Detector, Settings
 from models.catalog import implementation
 from operators.registry import Registry
 
@@ -47,11 +47,16 @@ def _detectors(settings: Settings) -> Table:
     table = Table("detector", "role", "runs", "on", header_style="bold", box=None, pad_edge=False)
     for one in settings.detectors:
         told = ", ".join(one.features or ("all features",)) + ("" if one.scaled else ", as measured")
-        weight = f" x {one.weight:g}" if one.role == "model" and one.weight != 1 else ""
-        table.add_row(one.name, one.role + weight, implementation(one.kind, one.params), told)
+        table.add_row(one.name, one.role + _voice(one), implementation(one.kind, one.params), told)
         if one.drift is not None:
             table.add_row("", "drift", implementation(one.drift.kind, one.drift.params), f"surprise of {one.name}")
     return table
+
+
+def _voice(one: Detector) -> str:
+    if one.role != "model" or one.alarm_weight == one.score_weight == 1:
+        return ""
+    return f", alarm {one.alarm_weight:g}, score {one.score_weight:g}"
 
 
 def _drawing(flow: Any) -> Tree:

@@ -110,7 +110,7 @@ def test_stuck(batches: bool) -> None:
     engine.feed("t/0", ("a", 7, 8.0), ("a", 8, 8.0), batches=batches)
     assert engine.episodes("stuck") == [("a", 0, 6, 7, 7.0)]
     stuck = [(row["stuck"], row["is_anomaly"], row["flagged_by"]) for row in engine.tables.final("readings")]
-    assert stuck == [(False, False, [])] * 4 + [(True, True, ["stuck"])] * 3 + [(False, False, [])] * 2
+    assert stuck == [(False, False, [])] * 4 + [(True, False, ["stuck"])] * 3 + [(False, False, [])] * 2
 
 
 def test_few_readings_are_not_stuck() -> None:
