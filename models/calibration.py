@@ -26,7 +26,7 @@ WARM_UP = 40
 """Further scores before novelty is known."""
 MAX_NOVELTY = 30.0
 
-TAIL = 0.02
+TAIL = 0.07
 LEAST_IN_TAIL = 10.0
 LEAST_EXCESS = 0.1
 """Scores in a tail lie at least so far beyond its start, in parts of it (sizes of normal residuals: 0.16): slow ones
@@ -35,11 +35,11 @@ PRIOR_SHAPE, PRIOR_WEIGHT = 0.0, 50.0
 """The tail's shape before anything is known, exponential, and how many scores that is worth."""
 
 MAX_SURPRISE = 10.0
-SHAPES = 0.7, 1.5
+SHAPES = 0.7, 1.6
 """Bounds of the Weibull tail's shape."""
-STEEPER = 2.0
+STEEPER = 2.5
 """A shape above 1 (exponential) is so much further from it in the tail: that of normal residuals is 1.2 from median to
-decile, and 1.4 at 4 to 6 deviations. A shape below 1, of a heavy tail, is taken as it is."""
+decile, and 1.4 to 1.5 at 4 to 6 deviations. A shape below 1, of a heavy tail, is taken as it is."""
 REFIT_EVERY = 16
 """Scores between two fits of the Weibull tail."""
 

@@ -24,7 +24,7 @@ class Deviation:
     level. The scores have no scale of their own: calibrate them (see models.calibration).
     """
 
-    def __init__(self, feature_names: tuple[str, ...], *, long: int = 100, short: int = 1) -> None:
+    def __init__(self, feature_names: tuple[str, ...], *, long: int = 50, short: int = 1) -> None:
         if not (1 <= short <= long and long >= 1):
             raise ValueError(f"short = {short}, long = {long}: must be readings, 1 <= short <= long")
         self._long, self._short = float(long), float(short)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.calibration import Calibration
+from models.calibration import MAX_NOVELTY, Calibration
 from models.compiled import compiled
 from models.slots import column, resized, slot_column
 from operators.batches import Flags, Floats, Ints
@@ -50,7 +50,7 @@ FIRST_INTERVALS = 50
 class Voice:
     """What a detector has to say, as weights in the two means; 0 for nothing.
 
-    calibrated: False for raw scores that are -log10 of a chance already.
+    calibrated: False for raw scores that are -log10 of a chance already; they count up to MAX_NOVELTY.
     """
 
     alarm: float = 1.0
@@ -122,7 +122,7 @@ class Verdict:
         in_order, n = column(in_order, np.bool_), len(slots)
         novelty, surprise = self._calibration.calibrate(slots, raw)
         for place in self._as_they_are:
-            novelty[:, place] = surprise[:, place] = raw[:, place]
+            novelty[:, place] = surprise[:, place] = np.minimum(raw[:, place], MAX_NOVELTY)
         told, flags = np.full((3, n), np.nan), np.zeros((3, n), np.bool_)
         _decide(
             self._numbers,

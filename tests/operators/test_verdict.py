@@ -7,6 +7,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
+from models.calibration import MAX_NOVELTY
 from operators.batches import Floats
 from operators.verdict import LONGEST_MS, NEWS_READINGS, SETTLING_READINGS, WEEK_MS, Judged, Verdict, Voice
 
@@ -131,9 +132,9 @@ def test_a_voice_may_count_for_the_alarm_the_score_or_neither() -> None:
 def test_scores_that_are_chances_already_are_taken_as_they_are() -> None:
     verdict = Verdict([1.0, Voice(score=0.0, calibrated=False)])
     verdict.grow(1)
-    judged = fed(verdict, np.array([[np.nan, 0.3], [np.nan, 9.0], [np.nan, 0.1]]))
-    assert judged.surprise[:, 1].tolist() == [0.3, 9.0, 0.1]
-    assert judged.alarm.tolist() == [False, True, False]
+    judged = fed(verdict, np.array([[np.nan, 0.3], [np.nan, 9.0], [np.nan, 99.0], [np.nan, 0.1]]))
+    assert judged.surprise[:, 1].tolist() == [0.3, 9.0, MAX_NOVELTY, 0.1]
+    assert judged.alarm.tolist() == [False, True, True, False]
 
 
 def test_unknown_detectors_are_left_out() -> None:
