@@ -97,6 +97,8 @@ class Demo:
                     "STREAMGAUGE_CLICKHOUSE__HOST": settings.clickhouse.host,
                     "STREAMGAUGE_CLICKHOUSE__PORT": str(settings.clickhouse.port),
                     "STREAMGAUGE_WORKER__EPOCH": _EPOCH,
+                    # For a few dozen sensors: an hour of history is worked off in batches, not reading by reading.
+                    "STREAMGAUGE_EVENT_TIME__SHARDS_PER_PARTITION": "1",
                     "STREAMGAUGE_WORKER__RECOVERY_DIR": str(data_dir / "recovery"),
                 },
                 stop_timeout_s=60,

@@ -264,6 +264,28 @@ DEFAULT_DETECTORS = (
     Detector(name="level", kind="models.deviation.Deviation", params={"long": 100}),
     Detector(name="shift", kind="models.deviation.Deviation", alarm_weight=0, params={"long": 20_000, "short": 32}),
     Detector(name="flatness", kind="models.flatness.Flatness", score_weight=0, calibrated=False),
+    Detector(
+        name="half-space trees",
+        kind="river.anomaly.HalfSpaceTrees",
+        alarm_weight=0.5,
+        score_weight=0,
+        features=("value", "delta", "std", "mean_shift"),
+        params={"n_trees": 8, "height": 6},
+    ),
+    Detector(
+        name="isolation forest",
+        kind="models.isolation_forest.IsolationForest",
+        alarm_weight=0.5,
+        score_weight=0.5,
+        features=("value", "delta", "std", "mean_shift"),
+    ),
+    Detector(
+        name="autoencoder",
+        kind="models.tflite.TFLite",
+        alarm_weight=0,
+        score_weight=0.5,
+        features=("value", "delta", "std", "flatness"),
+    ),
     Detector(name="gaussian", kind="river.anomaly.GaussianScorer", role="challenger", params={"grace_period": 100}),
 )
 DEFAULT_TYPES = {
