@@ -18,8 +18,8 @@ TITLES = {
     "floor": "floor: consume, decode",
     "engine": "streamgauge",
     "keeping_up": "streamgauge, keeping up",
-    "detecting": "with detectors",
-    "detecting_keeping_up": "with detectors, keeping up",
+    "detecting": "streamgauge + detectors",
+    "detecting_keeping_up": "+ detectors, keeping up",
     "fold_window": "Bytewax fold_window",
 }
 """Every job, by the name of its module, in the order of the table."""
@@ -27,8 +27,9 @@ TITLES = {
 KEEPING_UP = ("keeping_up", "detecting_keeping_up")
 """Jobs that are measured for their memory."""
 
-UNREAD = 200_000
-"""So many messages at most wait for a worker that keeps up: librdkafka fetches 50,000 a partition ahead."""
+UNREAD = 80_000
+"""So many messages at most wait for a worker that keeps up: librdkafka asks for more when it holds less than 10,000 of a
+partition, and Kafka answers with up to 1 MB of each."""
 
 _RATE, _OF_FLOOR, _FOLDS = 200_000, 0.6, 8.0
 _PEAK_MB = {"keeping_up": 400, "detecting_keeping_up": 450}

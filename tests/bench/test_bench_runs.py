@@ -24,7 +24,7 @@ def test_all_is_measured_and_shown_in_one_table() -> None:
     lines = out.getvalue().splitlines()
     for title in report.TITLES.values():
         assert sum(line.startswith(f"  {title}  ") for line in lines) == 1, title
-    assert sum("100.00%" in line for line in lines if line.startswith(("  streamgauge", "  with detectors"))) == 4
+    assert sum("100.00%" in line for line in lines if line.startswith(("  streamgauge", "  + detectors"))) == 4
     assert any("of the floor" in line for line in lines)
 
 
