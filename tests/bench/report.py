@@ -28,7 +28,7 @@ KEEPING_UP = ("keeping_up", "detecting_keeping_up")
 """Jobs that are measured for their memory."""
 
 UNREAD = 80_000
-"""So many messages at most wait for a worker that keeps up: librdkafka asks for more when it holds less than 10,000 of a
+"""So many messages at most wait for a worker that keeps up: librdkafka asks for more while it has less than 10,000 of a
 partition, and Kafka answers with up to 1 MB of each."""
 
 _RATE, _OF_FLOOR, _FOLDS = 200_000, 0.6, 8.0
