@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+import zlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -64,6 +65,10 @@ def test_packed_and_unpacked() -> None:
     version, text, (numbers, none, least) = unpack(pack(state))
     assert (version, text, numbers.tolist(), none, least) == (1, "text", [0, 1, 2], None, -(2**63))
     assert numbers.flags.writeable
+
+
+def test_what_earlier_programs_packed_is_read() -> None:
+    assert unpack((1, zlib.compress(pickle.dumps((1, "text"))))) == (1, "text")
 
 
 def test_a_snapshot_of_another_program_version_is_refused() -> None:
