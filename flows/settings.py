@@ -258,25 +258,40 @@ DEFAULT_WINDOWS = (
 DRIFT_OF_SURPRISE: dict[str, Any] = {"delta": 0.1, "threshold": 20.0}
 """For PageHinkley: surprise is 0.43 on average, give or take 0.43, while nothing changes."""
 DEFAULT_DETECTORS = (
-    Detector(name="z-score", kind="models.rolling_z.RollingZ", role="rule", threshold=3.0),
-    Detector(name="forecast", kind="models.forecast.SeasonalForecast", drift=Drift(params=DRIFT_OF_SURPRISE)),
-    Detector(name="step", kind="models.step.Step", features=("delta",), scaled=False),
-    Detector(name="level", kind="models.deviation.Deviation", params={"long": 100}),
-    Detector(name="shift", kind="models.deviation.Deviation", alarm_weight=0, params={"long": 20_000, "short": 32}),
-    Detector(name="flatness", kind="models.flatness.Flatness", score_weight=0, calibrated=False),
+    Detector(name="z-score", kind="models.rolling_z.RollingZ", role="rule", threshold=3.0, features=()),
+    Detector(
+        name="forecast",
+        kind="models.forecast.SeasonalForecast",
+        features=("hour_sin", "hour_cos", "day_sin", "day_cos"),
+        scaled=False,
+        drift=Drift(params=DRIFT_OF_SURPRISE),
+    ),
+    Detector(name="step", kind="models.step.Step", alarm_weight=0, features=("delta",), scaled=False),
+    Detector(name="level", kind="models.deviation.Deviation", features=(), params={"long": 50}),
+    Detector(
+        name="shift", kind="models.deviation.Deviation", alarm_weight=0, features=(), params={"long": 1000, "short": 32}
+    ),
+    Detector(
+        name="flatness",
+        kind="models.flatness.Flatness",
+        alarm_weight=0.5,
+        score_weight=0,
+        calibrated=False,
+        features=(),
+    ),
     Detector(
         name="half-space trees",
         kind="river.anomaly.HalfSpaceTrees",
-        alarm_weight=0.5,
-        score_weight=0,
+        alarm_weight=0.3,
+        score_weight=0.3,
         features=("value", "delta", "std", "mean_shift"),
         params={"n_trees": 8, "height": 6},
     ),
     Detector(
         name="isolation forest",
         kind="models.isolation_forest.IsolationForest",
-        alarm_weight=0.5,
-        score_weight=0.5,
+        alarm_weight=0.3,
+        score_weight=0.3,
         features=("value", "delta", "std", "mean_shift"),
     ),
     Detector(
@@ -286,7 +301,13 @@ DEFAULT_DETECTORS = (
         score_weight=0.5,
         features=("value", "delta", "std", "flatness"),
     ),
-    Detector(name="gaussian", kind="river.anomaly.GaussianScorer", role="challenger", params={"grace_period": 100}),
+    Detector(
+        name="gaussian",
+        kind="river.anomaly.GaussianScorer",
+        role="challenger",
+        features=(),
+        params={"grace_period": 100},
+    ),
 )
 DEFAULT_TYPES = {
     "temperature": SensorType(unit="°C", min=-40, max=125),
