@@ -8,10 +8,9 @@ import numpy.typing as npt
 from models.compiled import compiled
 from models.detector import Batch, Floats, Slots, Times, check_state
 from models.deviation import LARGEST
+from models.hours import HOURS, KINDS_OF_HOURS, Places, When, circle_places, hour_of, neighbours
 from models.slots import column, resized, slot_column
 
-HOURS = 24
-KINDS_OF_HOURS = 2 * HOURS
 HOUR_MS = 3_600_000
 SHORTEST_H = 1e-6
 FURTHEST = 1e30
@@ -21,11 +20,8 @@ MIN_SAMPLES = 10
 WIDTH = 3.0 * 1.2533
 """Half the expected interval in mean absolute residuals: 3 standard deviations, if residuals are normal."""
 
-CIRCLES = ("hour_sin", "hour_cos", "day_sin", "day_cos")
-
 VERSION = 1
 
-Places = npt.NDArray[np.int64]
 Profile = npt.NDArray[np.float32]
 
 
@@ -45,14 +41,6 @@ ANCHOR, USUAL, LEVEL, SPREAD, LEARNT = range(5)
 the forecast; readings learnt."""
 
 
-class _When(NamedTuple):
-    """Of the rows; places: where `CIRCLES` are among the features, none for UTC."""
-
-    time_ms: Times
-    features: Floats
-    places: Places
-
-
 class SeasonalForecast:
     """Score: |value - expected|, in the sensor's unit. Expected is profile(hour) + level.
 
@@ -70,8 +58,7 @@ class SeasonalForecast:
     def __init__(self, feature_names: tuple[str, ...], *, level: int = 200, days: int = 14) -> None:
         if level < 1 or days < 1:
             raise ValueError(f"level = {level} readings, days = {days}: must be at least 1")
-        local = [feature_names.index(name) for name in CIRCLES if name in feature_names]
-        self._places: Places = np.array(local if len(local) == len(CIRCLES) else [], np.int64)
+        self._places = circle_places(feature_names)
         self._rates = float(level), float(days)
         self._sensors = 0
         self._past = _Past(np.zeros((0, 2, KINDS_OF_HOURS), np.float32), np.zeros((0, 5)), np.zeros(0, np.int64))
@@ -97,8 +84,8 @@ class SeasonalForecast:
         slots, values = slot_column(batch.slots, self._sensors), column(batch.values, np.float64)
         _learn(*self._past, slots, *self._when(batch), values, *self._rates)
 
-    def _when(self, batch: Batch) -> _When:
-        return _When(column(batch.time_ms, np.int64), column(batch.features, np.float64), self._places)
+    def _when(self, batch: Batch) -> When:
+        return When(column(batch.time_ms, np.int64), column(batch.features, np.float64), self._places)
 
     def reset(self, slots: Slots) -> None:
         """See Detector."""
@@ -125,38 +112,9 @@ class SeasonalForecast:
 
 
 @compiled
-def _hour_of(when: _When, row: int) -> float:
-    """0 .. 24 on weekdays, 24 .. 48 on weekends, in local time where it is known."""
-    if len(when.places) == 0 or np.isnan(when.features[row, when.places[0]]):
-        minute = when.time_ms[row] // 60_000
-        day = (minute // 1440 + 3) % 7  # 1970-01-01 was a Thursday
-    else:
-        turn, week = _turn(when, row, 0), _turn(when, row, 2)
-        minute = int(np.floor(turn * 1440 + 0.5))
-        day = int(week * 7 + 1e-6) % 7  # a circle's end may come out just before its beginning
-    return float(minute % 1440 / 60 + (HOURS if day >= 5 else 0))
-
-
-@compiled
-def _turn(when: _When, row: int, first: int) -> float:
-    """0 .. 1: where on its circle a sine and the cosine beside it stand."""
-    sine, cosine = when.features[row, when.places[first]], when.features[row, when.places[first + 1]]
-    return float(np.arctan2(sine, cosine) / (2 * np.pi) % 1.0)
-
-
-@compiled
-def _neighbours(hour: float) -> tuple[int, int, float]:
-    """The two entries of a profile whose middles an hour of 0 .. 48 lies between, and the weight of the second."""
-    kind = HOURS if hour >= HOURS else 0
-    place = hour - kind - 0.5
-    first = int(np.floor(place))
-    return kind + first % HOURS, kind + (first + 1) % HOURS, place - first
-
-
-@compiled
 def _of_profile(profile: Profile, hour: float, otherwise: float) -> float:
     """The profile at an hour; `otherwise` where nothing is known of it."""
-    first, second, weight = _neighbours(hour)
+    first, second, weight = neighbours(hour)
     total, weights = 0.0, 0.0
     for place, part in ((first, 1.0 - weight), (second, weight)):
         known = place if profile[1, place] > 0.0 else (place + HOURS) % KINDS_OF_HOURS
@@ -177,12 +135,12 @@ def _expects(profile: Profile, recent: Floats, hour: float) -> float:
 def _score(
     profile: Profile, recent: Floats, slots: Slots, time_ms: Times, features: Floats, places: Places, values: Floats
 ) -> Floats:
-    when = _When(time_ms, features, places)
+    when = When(time_ms, features, places)
     scores = np.full(len(slots), np.nan)
     for row in range(len(slots)):
         slot = slots[row]
         if recent[slot, LEARNT] >= MIN_SAMPLES:
-            expected = _expects(profile[slot], recent[slot], _hour_of(when, row))
+            expected = _expects(profile[slot], recent[slot], hour_of(when, row))
             scores[row] = abs(min(max(values[row], -LARGEST), LARGEST) - expected)
     return scores
 
@@ -191,13 +149,13 @@ def _score(
 def _expected(
     profile: Profile, recent: Floats, slots: Slots, time_ms: Times, features: Floats, places: Places
 ) -> tuple[Floats, Floats, Floats]:
-    when = _When(time_ms, features, places)
+    when = When(time_ms, features, places)
     middle, low, high = np.full(len(slots), np.nan), np.full(len(slots), np.nan), np.full(len(slots), np.nan)
     for row in range(len(slots)):
         slot = slots[row]
         if recent[slot, LEARNT] >= MIN_SAMPLES:
             half = WIDTH * recent[slot, SPREAD]
-            middle[row] = _expects(profile[slot], recent[slot], _hour_of(when, row))
+            middle[row] = _expects(profile[slot], recent[slot], hour_of(when, row))
             low[row], high[row] = middle[row] - half, middle[row] + half
     return middle, low, high
 
@@ -215,7 +173,7 @@ def _learn(
     level: float,
     days: float,
 ) -> None:
-    when = _When(time_ms, features, places)
+    when = When(time_ms, features, places)
     for row in range(len(slots)):
         slot = slots[row]
         recent, profile, now_ms = recents[slot], profiles[slot], time_ms[row]
@@ -223,7 +181,7 @@ def _learn(
             recent[ANCHOR] = min(max(values[row], -LARGEST), LARGEST)
             newest[slot] = now_ms
         value = min(max(values[row] - recent[ANCHOR], -FURTHEST), FURTHEST)
-        hour = _hour_of(when, row)
+        hour = hour_of(when, row)
         recent[USUAL] = _of_profile(profile, hour, recent[USUAL])
         residual = value - recent[USUAL] - recent[LEVEL]
         recent[LEARNT] += 1.0
@@ -231,7 +189,7 @@ def _learn(
         recent[SPREAD] += (abs(residual) - recent[SPREAD]) / min(recent[LEARNT], level)
         passed = min(max((now_ms - newest[slot]) / HOUR_MS, SHORTEST_H), 1.0)
         newest[slot] = max(now_ms, newest[slot])
-        first, second, weight = _neighbours(hour)
+        first, second, weight = neighbours(hour)
         for place, part in ((first, 1.0 - weight), (second, weight)):
             if part > 0.0:
                 known = min(profile[1, place] + part * passed, days)
