@@ -16,6 +16,7 @@ from flows.find import find
 from flows.graceful import Failures
 from flows.production import clickhouse_address, production_ports
 from flows.recovery import STORE_PARTITIONS, Layout, open_store
+from flows.rehearsal import rehearse
 from flows.worker import work
 from infra.clickhouse.client import ClickHouseError
 from infra.clickhouse.sink import ClickHouseSink
@@ -54,6 +55,7 @@ def run(
     stop = stop_on_signals()
     settings = invocation.settings
     build = find(name)
+    rehearse(settings)
     recovery = None if close else open_store(Path(settings.worker.recovery_dir), Layout.of(name, settings))
     if processes > 1:
         sys.exit(run_cluster(_argv, processes, stop))

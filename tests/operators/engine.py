@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from flows.parts import Parts
-from flows.settings import Assets, Duration, EventTime, Quality, Settings, Window
+from flows.settings import Assets, Detector, Duration, EventTime, Quality, Settings, Window
 from operators.batches import Messages, Rows
 from operators.clock import ClockOutput, PartitionClock, Tick
 from operators.intake import IntakeBatch
@@ -53,6 +53,7 @@ class Engine:
         aggregates: tuple[str, ...] = (),
         close_at_end: bool = False,
         assets: Assets | None = None,
+        detectors: tuple[Detector, ...] = (),
         **quality_s: float,
     ) -> None:
         self.tables = MemoryTables()
@@ -61,7 +62,7 @@ class Engine:
         self._fixed: dict[str, Any] = {
             "event_time": EventTime(lateness=Duration(round(lateness_s * 1000)), shards_per_partition=shards),
             "quality": Quality(**{name: Duration(round(s * 1000)) for name, s in quality_s.items()}),
-            "detectors": (),
+            "detectors": detectors,
             "assets": assets or Assets(),
         }
         self._offsets = dict.fromkeys(self._sources, 0)
