@@ -282,7 +282,7 @@ DEFAULT_DETECTORS = (
     Detector(
         name="half-space trees",
         kind="river.anomaly.HalfSpaceTrees",
-        alarm_weight=0.3,
+        alarm_weight=0,
         score_weight=0.3,
         features=("value", "delta", "std", "mean_shift"),
         params={"n_trees": 8, "height": 6},
@@ -290,7 +290,7 @@ DEFAULT_DETECTORS = (
     Detector(
         name="isolation forest",
         kind="models.isolation_forest.IsolationForest",
-        alarm_weight=0.3,
+        alarm_weight=0,
         score_weight=0.3,
         features=("value", "delta", "std", "mean_shift"),
     ),
