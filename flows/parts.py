@@ -53,7 +53,7 @@ def _named(one: Detector, known: tuple[str, ...]) -> NamedDetector:
         drift = None if one.drift is None else _drift(one.drift)
     except KindError as error:
         raise KindError(f"detector {one.name}: {error}") from error
-    return NamedDetector(one.name, one.role, detector, features, one.threshold, one.scaled, drift)
+    return NamedDetector(one.name, one.role, detector, features, one.threshold, one.scaled, drift, one.learns)
 
 
 def _drift(one: Drift) -> DriftWatch:

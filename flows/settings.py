@@ -145,6 +145,7 @@ class Detector(_Section, frozen=True):
     features: the columns it is given, in this order; all when left out.
     scaled: given within 0 .. 1, scaled to the sensor's own past, instead of as measured.
     alarm_weight, score_weight: of a model's voice in the alarm and in `score`; 0 for none.
+    learns: from readings that are not in alarm, so that it does not take a fault for normal, or always.
     calibrated: whether its raw scores are; not those of one that gives -log10 of a chance by itself.
     params: handed to the detector as keyword arguments.
     """
@@ -157,6 +158,7 @@ class Detector(_Section, frozen=True):
     scaled: bool = True
     alarm_weight: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     score_weight: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    learns: Literal["calm", "always"] = "calm"
     calibrated: bool = True
     drift: Drift | None = None
     params: dict[str, Any] = {}

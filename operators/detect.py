@@ -186,12 +186,11 @@ class Detection:
         judged = self._verdict.judge(batch.slots, batch.time_ms, raw, teaches)
         found.raw[rows], found.surprise[rows] = raw, judged.surprise
         found.score[rows], found.alarm[rows], found.threshold[rows] = judged.score, judged.alarm, judged.threshold
-        learnt, surprise = teaches & judged.teaches, judged.surprise
-        if np.count_nonzero(learnt) < len(learnt):
-            given, surprise = given.take(np.flatnonzero(learnt)), surprise[learnt]
-        self._panel.learn(given)
+        learnt = teaches & judged.teaches
+        calm = _those(given, learnt)
+        self._panel.learn(calm, _those(given, teaches))
         if self._panel.watches:
-            self._relearn(self._panel.watch(given.batch, surprise))
+            self._relearn(self._panel.watch(calm.batch, judged.surprise[learnt]))
 
     def _verdicts(self, found: _Found, versions: Labels, out_of_range: Flags, stuck: Flags) -> Verdicts:
         names, raw, surprise = self._panel.names, found.raw, found.surprise
@@ -241,6 +240,10 @@ class Detection:
             self._verdict.reset_detector(self._panel.names.index(name))
         assert tuple(self._group_of) == groups, "sensors are given out in the order of the snapshot"
         return changed
+
+
+def _those(given: Given, chosen: Flags) -> Given:
+    return given if np.count_nonzero(chosen) == len(chosen) else given.take(np.flatnonzero(chosen))
 
 
 class _VersionColumn:

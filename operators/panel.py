@@ -43,6 +43,7 @@ class NamedDetector:
         when their calibrated score reaches the verdict's threshold.
     features: names of the columns it is given. scaled: to the sensor's own past, within 0 .. 1.
     drift: watches its calibrated scores.
+    learns: readings on time and in order; only those not in alarm, or always.
     """
 
     name: str
@@ -52,6 +53,7 @@ class NamedDetector:
     threshold: float | None = None
     scaled: bool = True
     drift: DriftWatch | None = None
+    learns: Literal["calm", "always"] = "calm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +146,11 @@ class Panel:
         _forget_infinities(raw)
         return raw
 
-    def learn(self, given: Given) -> None:
-        """Let every detector take the readings in."""
-        if not len(given):
-            return
+    def learn(self, calm: Given, every: Given) -> None:
+        """Let detectors take readings in: those that were not in alarm, or every one, as each of them wants it."""
         for place, one in enumerate(self.members):
-            if one.name not in self._off:
+            given = every if one.learns == "always" else calm
+            if len(given) and one.name not in self._off:
                 batch = given.batches[self._places[place]]
                 try:
                     one.detector.learn(batch)

@@ -65,6 +65,17 @@ def test_a_strange_reading_is_flagged_and_teaches_nothing() -> None:
     assert 80.0 not in plain.taught
 
 
+def test_a_detector_may_learn_always() -> None:
+    calm, always = Plain(), Plain()
+    members = (member("calm", calm), NamedDetector("always", "model", always, learns="always"))
+    feed = Feed(detection(*members))
+    feed(CALM)
+    assert feed([80.0, 1.0, 81.0], teaches=[True, True, False]).model[0]
+    assert 80.0 in always.taught
+    assert 80.0 not in calm.taught
+    assert 81.0 not in always.taught, "out of order"
+
+
 def test_rules_stand_beside_models_and_only_what_is_out_of_range_decides() -> None:
     feed = Feed(detection(member("z", Plain(), role="rule", threshold=2.0), member("p", Plain(scale=0.5))))
     feed(CALM)

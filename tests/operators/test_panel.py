@@ -51,7 +51,7 @@ def test_a_detector_that_fails_is_off_until_the_next_batch_and_told_once(kind: t
     panel = panel_of(named("good", good), named("bad", bad))
     same(panel.score(given(panel, 1.0, 13.0, time_ms=7)), [[1, np.nan], [13, np.nan]])
     same(panel.score(given(panel, 2.0)), [[2, np.nan]])
-    panel.learn(given(panel, 2.0))
+    panel.learn(given(panel, 2.0), given(panel, 2.0))
     assert (good.taught, bad.taught) == ([2.0], [])
     (told,) = panel.begin()
     assert (told.kind, told.time_ms, told.detector, told.slot) == ("detector_off", 7, "bad", -1)
@@ -74,7 +74,7 @@ def test_models_change_where_the_watermark_passes_their_times() -> None:
     watermark = np.array([11_000, 12_000, 19_999, 20_000, 20_500, 61_000], np.int64)
     assert panel.cuts(watermark, 9_000).tolist() == [0, 3, 5]
     assert panel.cuts(watermark, 10_000).tolist() == [3, 5]
-    panel.learn(given(panel, 4.0))
+    panel.learn(given(panel, 4.0), given(panel, 4.0))
     panel.advance(12_000, 20_000, ["temperature"])
     assert panel.begin() == [Happening("model_change", 20_000, "model 4", "often (temperature)")]
     panel.advance(20_000, 61_000, [""])
@@ -94,7 +94,7 @@ def test_states_are_kept_by_name_and_what_does_not_go_on_is_told() -> None:
     panel = panel_of(
         named("kept", Plain()), named("other", Plain(scale=1)), named("m", Model()), named("gone", Plain())
     )
-    panel.learn(given(panel, 1.0))
+    panel.learn(given(panel, 1.0), given(panel, 1.0))
     kept, other, model, new = Plain(), Plain(scale=2), Model(version="2"), Plain()
     changed = panel_of(named("new", new), named("m", model), named("kept", kept), named("other", other)).load(
         panel.snapshot()
