@@ -46,14 +46,14 @@ BATCH_READINGS = 8192
 class ColumnVerdicts:
     """What the flow said of one column, one entry per row.
 
-    score: NaN while unknown and where there was no reading. is_anomaly: its own verdict; by_check: because it is out of
-        range or stuck. flagged_by: names of rules and models, joined by ", ".
+    score: NaN while unknown and where there was no reading. is_anomaly: its own verdict; out_of_range: that alone
+        makes it one. flagged_by: names of rules and models, joined by ", ".
     expected, low, high: the value expected and the ends of its interval; NaN while unknown.
     """
 
     score: Floats
     is_anomaly: Flags
-    by_check: Flags
+    out_of_range: Flags
     flagged_by: list[str]
     expected: Floats
     low: Floats
@@ -73,7 +73,7 @@ class BacktestResult:
     """One entry per row, in the order given.
 
     score: the largest of the columns'; NaN where there is none. is_anomaly: any of them is flagged.
-    With an asset both are the asset's own, once it is known; a column out of range or stuck is still flagged. An alarm
+    With an asset both are the asset's own, once it is known; a column out of range is still flagged. An alarm
     of one sensor says that it differs from its own past; whether the asset does, all of them tell better.
     asset: the verdict on all columns together; None when none was asked for.
     """
@@ -129,9 +129,9 @@ def _combined(columns: dict[str, ColumnVerdicts], asset: AssetResult | None) -> 
     is_anomaly = np.any([one.is_anomaly for one in columns.values()], axis=0)
     if asset is not None:
         known = np.isfinite(asset.score)
-        by_check = np.any([one.by_check for one in columns.values()], axis=0)
+        out_of_range = np.any([one.out_of_range for one in columns.values()], axis=0)
         score = np.where(known, asset.score, score)
-        is_anomaly = np.where(known, asset.is_anomaly | by_check, is_anomaly)
+        is_anomaly = np.where(known, asset.is_anomaly | out_of_range, is_anomaly)
     return BacktestResult(score, is_anomaly, columns, asset)
 
 
@@ -248,7 +248,7 @@ class _Seen:
 
     def __init__(self, rows: int, columns: int) -> None:
         self._numbers = {name: np.full((rows, columns), np.nan) for name in ("score", *_EXPECTED)}
-        self._is_anomaly, self._by_check = np.zeros((2, rows, columns), np.bool_)
+        self._is_anomaly, self._out_of_range = np.zeros((2, rows, columns), np.bool_)
         self._flagged_by = np.full((rows, columns), "", object)
         self._stored = np.zeros((rows, columns), np.bool_)
         self.in_order = np.zeros((rows, columns), np.bool_)
@@ -259,7 +259,7 @@ class _Seen:
         for name, numbers in self._numbers.items():
             numbers[at] = rows.columns[name]
         self._is_anomaly[at] = rows.columns["is_anomaly"]
-        self._by_check[at] = np.asarray(rows.columns["out_of_range"]) | np.asarray(rows.columns["stuck"])
+        self._out_of_range[at] = rows.columns["out_of_range"]
         flagged_by, quality = rows.columns["flagged_by"], rows.columns["quality"]
         assert isinstance(flagged_by, Lists)
         assert isinstance(quality, Labels)
@@ -275,7 +275,7 @@ class _Seen:
         if not len(repeated):
             return
         at, there = ((readings.offset[rows], readings.idx[rows]) for rows in (repeated, first))
-        for array in (*self._numbers.values(), self._is_anomaly, self._by_check, self._flagged_by):
+        for array in (*self._numbers.values(), self._is_anomaly, self._out_of_range, self._flagged_by):
             array[at] = array[there]
 
     def column(self, place: int) -> ColumnVerdicts:
@@ -284,7 +284,7 @@ class _Seen:
         return ColumnVerdicts(
             score,
             self._is_anomaly[:, place],
-            self._by_check[:, place],
+            self._out_of_range[:, place],
             self._flagged_by[:, place].tolist(),
             expected,
             low,

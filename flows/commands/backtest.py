@@ -57,7 +57,7 @@ def backtest(
 
     Several columns: `is_anomaly` is 1 when any of them is flagged, `score` the largest of theirs. With --asset they are
     judged together, a row being a tick: as soon as enough of them are known both are the asset's own, and a column
-    counts alone only when it is out of range or stuck.
+    counts alone only when it is out of range.
 
     **Examples**
 
