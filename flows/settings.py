@@ -264,15 +264,12 @@ DEFAULT_DETECTORS = (
     Detector(
         name="forecast",
         kind="models.forecast.SeasonalForecast",
+        score_weight=0,
         features=("hour_sin", "hour_cos", "day_sin", "day_cos"),
         scaled=False,
         drift=Drift(params=DRIFT_OF_SURPRISE),
     ),
-    Detector(name="step", kind="models.step.Step", alarm_weight=0, features=("delta",), scaled=False),
-    Detector(name="level", kind="models.deviation.Deviation", features=(), params={"long": 50}),
-    Detector(
-        name="shift", kind="models.deviation.Deviation", alarm_weight=0, features=(), params={"long": 1000, "short": 32}
-    ),
+    Detector(name="level", kind="models.deviation.Deviation", score_weight=0, features=(), params={"long": 50}),
     Detector(
         name="flatness",
         kind="models.flatness.Flatness",
@@ -280,6 +277,15 @@ DEFAULT_DETECTORS = (
         score_weight=0,
         calibrated=False,
         features=(),
+    ),
+    Detector(
+        name="novelty",
+        kind="models.novelty.Novelty",
+        alarm_weight=0,
+        learns="always",
+        calibrated=False,
+        features=("hour_sin", "hour_cos", "day_sin", "day_cos"),
+        scaled=False,
     ),
     Detector(
         name="half-space trees",
@@ -300,7 +306,7 @@ DEFAULT_DETECTORS = (
         name="autoencoder",
         kind="models.tflite.TFLite",
         alarm_weight=0,
-        score_weight=0.5,
+        score_weight=0.3,
         features=("value", "delta", "std", "flatness"),
     ),
     Detector(
