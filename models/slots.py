@@ -14,12 +14,12 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 def resized(array: npt.NDArray[Scalar], rows: int, fill: npt.ArrayLike) -> npt.NDArray[Scalar]:
     """The array with room for at least `rows` rows, new ones filled with `fill`; the same array when it has them.
 
-    Room grows by at least a quarter, so that growing slot by slot costs amortised constant time; twice as much would
+    Room grows by at least an eighth, so that growing slot by slot costs amortised constant time; twice as much would
     keep up to half of a worker's state unused.
     """
     if rows <= len(array):
         return array
-    larger = np.empty((max(rows, len(array) + len(array) // 4, 8), *array.shape[1:]), array.dtype)
+    larger = np.empty((max(rows, len(array) + len(array) // 8, 8), *array.shape[1:]), array.dtype)
     larger[: len(array)] = array
     larger[len(array) :] = fill
     return larger
