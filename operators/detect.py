@@ -190,7 +190,8 @@ class Detection:
         calm = _those(given, learnt)
         self._panel.learn(calm, _those(given, teaches))
         if self._panel.watches:
-            self._relearn(self._panel.watch(calm.batch, judged.surprise[learnt]))
+            surprise = judged.surprise if calm is given else judged.surprise[learnt]
+            self._relearn(self._panel.watch(calm.batch, surprise))
 
     def _verdicts(self, found: _Found, versions: Labels, out_of_range: Flags, stuck: Flags) -> Verdicts:
         names, raw, surprise = self._panel.names, found.raw, found.surprise

@@ -148,10 +148,11 @@ class Panel:
 
     def learn(self, calm: Given, every: Given) -> None:
         """Let detectors take readings in: those that were not in alarm, or every one, as each of them wants it."""
+        teaching = {"calm": calm.batches if len(calm) else (), "always": every.batches if len(every) else ()}
         for place, one in enumerate(self.members):
-            given = every if one.learns == "always" else calm
-            if len(given) and one.name not in self._off:
-                batch = given.batches[self._places[place]]
+            batches = teaching[one.learns]
+            if batches and one.name not in self._off:
+                batch = batches[self._places[place]]
                 try:
                     one.detector.learn(batch)
                 except Exception as error:
