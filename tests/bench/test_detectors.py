@@ -6,7 +6,7 @@ from io import StringIO
 import msgspec
 from rich.console import Console
 
-from flows.settings import Settings
+from flows.settings import Detector, Settings
 from tests.bench import detection
 from tests.bench.detectors import TREES, BesideRiver, Candidate, beside_river, measure, show
 from tests.bench.judging import Judging
@@ -40,7 +40,7 @@ def test_all_of_detection_is_measured_and_told() -> None:
     out = StringIO()
     trees = {"n_trees": 2, "height": 3, "window_size": 5}
     first, *_ = Settings().detectors
-    few = (first, msgspec.structs.replace(first, name="trees", role="model", threshold=None, params=trees, kind=TREES))
+    few = (first, Detector(name="trees", kind=TREES, features=("value", "delta"), params=trees))
     settings = msgspec.structs.replace(Settings(), detectors=few)
     detection.run(settings, repeat=1, console=Console(file=out, width=120), warm_up=3)
     lines = out.getvalue().splitlines()
