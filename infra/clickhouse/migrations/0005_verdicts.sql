@@ -6,7 +6,7 @@ ALTER TABLE readings
     ADD COLUMN IF NOT EXISTS `expected` Nullable(Float64) COMMENT 'value that was forecast; NULL while unknown (so for the next two)' CODEC(ZSTD(1)) AFTER `model_versions`,
     ADD COLUMN IF NOT EXISTS `expected_low` Nullable(Float64) COMMENT 'lower end of the interval that was forecast' CODEC(ZSTD(1)) AFTER `expected`,
     ADD COLUMN IF NOT EXISTS `expected_high` Nullable(Float64) COMMENT 'upper end of the interval that was forecast' CODEC(ZSTD(1)) AFTER `expected_low`,
-    COMMENT COLUMN `score` 'surprise of all models together as news: -log10 of the chance of so strange a moment in the sensor''s own past, lower while an equal one was given out shortly before; NaN while unknown',
+    COMMENT COLUMN `score` 'novelty of the moment by the models together: -log10 of its chance beside all that the sensor has shown, 0 while an equal one was given out shortly before; NaN while unknown',
     COMMENT COLUMN `is_anomaly` 'the verdict: the models together are in alarm, or the value is out of range',
     COMMENT COLUMN `model_anomaly` 'the models together are in alarm',
     COMMENT COLUMN `flagged_by` 'names of the rules, models and challengers that flagged it, each by itself';
