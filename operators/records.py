@@ -101,8 +101,8 @@ READINGS = Table(
         Column(
             "score",
             "Float32",
-            "novelty of the moment by the models together: -log10 of its chance beside all that the sensor has shown, 0 "
-            "while an equal one was given out shortly before; NaN while unknown",
+            "novelty of the moment by the models together: -log10 of its chance beside all that the sensor has shown, "
+            "0 while an equal one was given out shortly before; NaN while unknown",
         ),
         Column("is_anomaly", "Bool", "the verdict: the models together are in alarm, or the value is out of range"),
         Column("rule_anomaly", "Bool", "a rule (z-score, range, stuck) flagged it"),
