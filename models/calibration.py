@@ -12,6 +12,7 @@ surprise: how strange is this beside the usual? A Weibull tail through the media
 """
 
 from collections.abc import Sequence
+from typing import Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -48,9 +49,14 @@ QUARTERS = 4
 HORIZON = 50_000
 """Scores after which all counts are halved: the past that novelty is about is that many scores, up to twice."""
 
-VERSION = 1
+VERSION = 2
+
+Wanted = Literal["both", "surprise", "novelty", "none"]
+"""What a column is calibrated for. none: its scores are -log10 of a chance already, and are both, up to MAX_NOVELTY."""
 
 Counts = npt.NDArray[np.uint16]
+Flags = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.int64]
 
 
 def _edges() -> Floats:
@@ -73,18 +79,21 @@ Weibull tail the median, the distance from it to the upper decile, both in units
 
 
 class Calibration:
-    """Calibrates `columns` raw scores of each sensor; what it says of a row is about the rows learnt before.
+    """Calibrates raw scores of each sensor; what it says of a row is about the rows learnt before.
 
-    novelty: of which columns it is wanted; of others it is NaN. It is most of the work.
+    wanted: per column. What is not wanted costs no time; a column of which nothing is wanted takes no memory either.
     Memory: 2 * BINS + 48 bytes per sensor and column.
     """
 
-    def __init__(self, columns: int, *, novelty: Sequence[bool] | None = None) -> None:
-        self._columns = columns
-        self._novel = np.array([True] * columns if novelty is None else novelty, np.bool_)
+    def __init__(self, wanted: Sequence[Wanted]) -> None:
+        self._columns = len(wanted)
+        self._places = np.array([k for k, want in enumerate(wanted) if want != "none"], np.int64)
+        self._as_they_are = [k for k, want in enumerate(wanted) if want == "none"]
+        self._novel = np.array([want in ("both", "novelty") for want in wanted], np.bool_)
+        self._usual = np.array([want in ("both", "surprise") for want in wanted], np.bool_)
         self._sensors = 0
-        self._counts: Counts = np.zeros((0, columns, BINS), np.uint16)  # in quarters
-        self._numbers = np.zeros((0, columns, SHAPE + 1))
+        self._counts: Counts = np.zeros((0, len(self._places), BINS), np.uint16)  # in quarters
+        self._numbers = np.zeros((0, len(self._places), SHAPE + 1))
 
     def grow(self, sensors: int) -> None:
         """There are now `sensors` slots; new ones start fresh."""
@@ -95,17 +104,20 @@ class Calibration:
     def calibrate(self, slots: Slots, raw: Floats) -> tuple[Floats, Floats]:
         """(n, columns) raw scores -> (n, columns) novelty, 0 .. MAX_NOVELTY, and surprise, 0 .. MAX_SURPRISE.
 
-        Scores below 0 count as 0. NaN for NaN, and until FIRST + WARM_UP scores of a column were learnt. Changes
-        nothing.
+        Scores below 0 count as 0. NaN for NaN, for what is not wanted, and until FIRST + WARM_UP scores of a column
+        were learnt. Changes nothing.
         """
         novelty, surprise = np.empty(raw.shape), np.empty(raw.shape)
-        checked = slot_column(slots, self._sensors)
-        _calibrate(self._counts, self._numbers, checked, column(raw, np.float64), self._novel, novelty, surprise)
+        checked, raw = slot_column(slots, self._sensors), column(raw, np.float64)
+        _calibrate(self._counts, self._numbers, checked, raw, self._places, self._novel, self._usual, novelty, surprise)
+        for place in self._as_they_are:
+            novelty[:, place] = surprise[:, place] = np.minimum(raw[:, place], MAX_NOVELTY)
         return novelty, surprise
 
     def learn(self, slots: Slots, raw: Floats) -> None:
         """Take in (n, columns) raw scores; NaN are left out."""
-        _learn(self._counts, self._numbers, slot_column(slots, self._sensors), column(raw, np.float64))
+        slots, raw = slot_column(slots, self._sensors), column(raw, np.float64)
+        _learn(self._counts, self._numbers, slots, raw, self._places, self._usual)
 
     def reset(self, slots: Slots) -> None:
         """Forget these sensors."""
@@ -114,8 +126,8 @@ class Calibration:
 
     def reset_column(self, place: int) -> None:
         """Forget one detector's scores of all sensors: its model is another one now."""
-        self._counts[:, place] = 0
-        self._numbers[:, place] = 0.0
+        self._counts[:, self._places == place] = 0
+        self._numbers[:, self._places == place] = 0.0
 
     @property
     def nbytes(self) -> int:
@@ -124,15 +136,33 @@ class Calibration:
 
     def state(self) -> dict[str, object]:
         """A copy, plain."""
-        n, shape = self._sensors, {"version": VERSION, "columns": self._columns, "bins": BINS}
-        return {**shape, "counts": self._counts[:n].copy(), "numbers": self._numbers[:n].copy()}
+        n = self._sensors
+        places: list[int] = self._places.tolist()
+        return {
+            "version": VERSION,
+            "bins": BINS,
+            "places": places,
+            "counts": self._counts[:n].copy(),
+            "numbers": self._numbers[:n].copy(),
+        }
 
-    def load(self, state: dict[str, object]) -> None:
-        """Go on from `state()`. Raises ValueError when it does not fit."""
-        check_state(state, version=VERSION, columns=self._columns, bins=BINS)
-        self._counts = np.array(state["counts"], np.uint16)
-        self._numbers = np.array(state["numbers"], np.float64)
-        self._sensors = len(self._counts)
+    def load(self, state: dict[str, object], was: Sequence[int | None] | None = None) -> None:
+        """Go on from `state()`. Raises ValueError when it does not fit.
+
+        was: where each column was then, None for one that is new; left out when all are where they were. A column that
+        was not calibrated then starts fresh.
+        """
+        check_state(state, version=VERSION, bins=BINS)
+        counts, numbers = np.array(state["counts"], np.uint16), np.array(state["numbers"], np.float64)
+        then = cast(list[int], state["places"])
+        self._sensors = len(counts)
+        self._counts = np.zeros((self._sensors, len(self._places), BINS), np.uint16)
+        self._numbers = np.zeros((self._sensors, len(self._places), SHAPE + 1))
+        for mine, place in enumerate(self._places.tolist()):
+            before = place if was is None else was[place]
+            if before in then:
+                self._counts[:, mine] = counts[:, then.index(before)]
+                self._numbers[:, mine] = numbers[:, then.index(before)]
 
 
 @compiled
@@ -232,6 +262,8 @@ def _fit_bulk(counts: Counts, numbers: Floats) -> None:
 @compiled
 def _surprise(score: float, numbers: Floats) -> float:
     """Of one score in units: chance 1/2 at the median, 1/10 at the upper decile."""
+    if np.isinf(score):
+        return MAX_SURPRISE
     median, spread = numbers[MEDIAN], numbers[SPREAD]
     if score <= median:
         return float(LN_2 * score / median / LN_10) if median > 0.0 else 0.0
@@ -247,33 +279,36 @@ def _calibrate(
     numbers: Floats,
     slots: Slots,
     raw: Floats,
-    novel: npt.NDArray[np.bool_],
+    places: Places,
+    novel: Flags,
+    usual: Flags,
     novelty: Floats,
     surprise: Floats,
 ) -> None:
     for row in range(len(slots)):
         slot = slots[row]
-        for k in range(raw.shape[1]):
-            score, mine = max(raw[row, k], 0.0), numbers[slot, k]
-            novelty[row, k] = surprise[row, k] = np.nan
+        for k in range(len(places)):
+            place, mine = places[k], numbers[slot, k]
+            score = max(raw[row, place], 0.0)
+            novelty[row, place] = surprise[row, place] = np.nan
             if np.isnan(score) or mine[SEEN] < FIRST + WARM_UP:
                 continue
             if mine[UNIT] > 0.0:
                 score /= mine[UNIT]
-                surprise[row, k] = _surprise(score, mine)
             else:  # nothing but zeros so far
                 score = np.inf if score > 0.0 else 0.0
-                surprise[row, k] = MAX_SURPRISE if score > 0.0 else 0.0
-            if novel[k]:
-                novelty[row, k] = _novelty(score, counts[slot, k], mine[TOTAL])
+            if usual[place]:
+                surprise[row, place] = _surprise(score, mine)
+            if novel[place]:
+                novelty[row, place] = _novelty(score, counts[slot, k], mine[TOTAL])
 
 
 @compiled
-def _learn(counts: Counts, numbers: Floats, slots: Slots, raw: Floats) -> None:
+def _learn(counts: Counts, numbers: Floats, slots: Slots, raw: Floats, places: Places, usual: Flags) -> None:
     for row in range(len(slots)):
         slot = slots[row]
-        for k in range(raw.shape[1]):
-            score, mine, bins = max(raw[row, k], 0.0), numbers[slot, k], counts[slot, k]
+        for k in range(len(places)):
+            score, mine, bins = max(raw[row, places[k]], 0.0), numbers[slot, k], counts[slot, k]
             if np.isnan(score):
                 continue
             mine[SEEN] += 1.0
@@ -288,10 +323,11 @@ def _learn(counts: Counts, numbers: Floats, slots: Slots, raw: Floats) -> None:
             bins[place] += QUARTERS
             mine[TOTAL] += QUARTERS
             if mine[SEEN] % REFIT_EVERY == 0 or mine[SEEN] == FIRST + WARM_UP:
-                _fit_bulk(bins, mine)
-                if mine[MEDIAN] >= _EDGES[BINS - 1]:  # a unit by far too small: anew
+                if 2 * bins[BINS - 1] >= mine[TOTAL]:  # a unit by far too small: anew
                     bins[:] = 0
                     mine[:] = 0.0
+                elif usual[places[k]]:
+                    _fit_bulk(bins, mine)
 
 
 @compiled

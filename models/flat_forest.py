@@ -47,7 +47,7 @@ class Forest:
 
 
 class Woods:
-    """Forests of equally many trees, one per group of sensors, laid out for scoring: 21 B per node.
+    """Forests of equally many trees, one per group of sensors, laid out for scoring: 11 B per node.
 
     trees: per forest; max_samples: the largest number of rows a tree is grown from, which bounds its height.
     """
@@ -57,21 +57,24 @@ class Woods:
         # Missing trees, which complete the last _ABREAST, and forests are node 0: a leaf with a path of length 0.
         self._roots = np.zeros((len(forests), -(-trees // _ABREAST) * _ABREAST), np.uint32)
         self._longest = np.zeros(len(forests))
-        features, thresholds, children, lengths = [_ZERO_U8], [_ZERO_F32], [_LOOP], [_ZERO_F64]
+        features, thresholds, ways, lengths = [_ZERO_U8], [_ZERO_F32], [_STAY], [_ZERO_F64]
         first = 1
         for group, forest in enumerate(forests):
             if forest is None:
                 continue
-            roots, threshold, child, length = _laid_out(forest.features, forest.thresholds, forest.counts, first)
-            self._roots[group, :trees] = roots
+            roots, threshold, way, length = _laid_out(forest.features, forest.thresholds, forest.counts)
+            self._roots[group, :trees] = first + roots
             self._longest[group] = trees * _mean_path(forest.samples)
             features.append(np.where(forest.features == LEAF, 0, forest.features).astype(np.uint8))
             thresholds.append(threshold)
-            children.append(child)
+            ways.append(way)
             lengths.append(length)
-            first += len(length)
+            first += len(forest.features)
         self._features, self._thresholds = np.concatenate(features), np.concatenate(thresholds)
-        self._children, self._lengths = np.concatenate(children), np.concatenate(lengths)
+        self._ways = _small(np.concatenate(ways))
+        # There are few: a length is made of a depth and of how many rows are in the leaf, most often one.
+        self._lengths, places = np.unique(np.concatenate(lengths), return_inverse=True)
+        self._length_of = _small(places)
 
     def score(self, groups: Slots, features: Floats) -> Floats:
         """(n,) scores, 0 .. 1, larger is stranger; NaN for a group without a forest and for a row with a NaN.
@@ -84,7 +87,8 @@ class Woods:
             self._roots,
             self._features,
             self._thresholds,
-            self._children,
+            self._ways,
+            self._length_of,
             self._lengths,
             self._longest,
             self._steps,
@@ -93,12 +97,17 @@ class Woods:
     @property
     def nbytes(self) -> int:
         """Memory, bytes."""
-        arrays = (self._roots, self._features, self._thresholds, self._children, self._lengths, self._longest)
-        return sum(array.nbytes for array in arrays)
+        nodes = (self._features, self._thresholds, self._ways, self._length_of)
+        return sum(array.nbytes for array in (*nodes, self._roots, self._longest, self._lengths))
 
 
 _ZERO_U8, _ZERO_F32, _ZERO_F64 = np.zeros(1, np.uint8), np.zeros(1, np.float32), np.zeros(1)
-_LOOP = np.zeros(2, np.uint32)
+_STAY = np.zeros(2, np.int64)
+
+
+def _small(numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """In 16 bits where they fit, which they do but for trees of more than 32,768 rows."""
+    return numbers.astype(np.uint16 if numbers.max() < 2**16 else np.uint32)
 
 
 @compiled
@@ -112,15 +121,15 @@ def _mean_path(rows: int) -> float:
 
 
 @compiled
-def _laid_out(features: Any, thresholds: Any, counts: Any, first: int) -> tuple[Any, Any, Any, Any]:
-    """Roots, and per node: threshold, children, and the path length that a leaf stands for.
+def _laid_out(features: Any, thresholds: Any, counts: Any) -> tuple[Any, Any, Any, Any]:
+    """Roots, and per node: threshold, ways to the children, and the path length that a leaf stands for.
 
-    Nodes are numbered from `first` and named by twice their number, so that `name + went_right` finds the child.
-    A leaf's children are itself: every walk may take as many steps as the highest tree is high.
+    `node + ways[2 * node + went_right]` is a child. A leaf's children are itself: every walk may take as many steps as
+    the highest tree is high.
     """
     n = len(features)
     threshold = np.zeros(n, np.float32)
-    child = np.empty(2 * n, np.uint32)
+    ways = np.zeros(2 * n, np.int64)
     length = np.zeros(n)
     sizes = np.ones(n, np.int64)
     for node in range(n - 1, -1, -1):
@@ -132,20 +141,18 @@ def _laid_out(features: Any, thresholds: Any, counts: Any, first: int) -> tuple[
     trees = splits = leaves = end = 0
     for node in range(n):
         if node == end:  # the tree before ends here
-            roots[trees] = 2 * (first + node)
+            roots[trees] = node
             trees += 1
             end = node + sizes[node]
-        left = right = node
         if features[node] == LEAF:
             length[node] = depths[node] + _mean_path(counts[leaves]) - 1.0
             leaves += 1
         else:
-            left, right = node + 1, node + 1 + sizes[node + 1]
-            depths[left] = depths[right] = depths[node] + 1
+            ways[2 * node], ways[2 * node + 1] = 1, 1 + sizes[node + 1]
+            depths[node + 1] = depths[node + ways[2 * node + 1]] = depths[node] + 1
             threshold[node] = thresholds[splits]
             splits += 1
-        child[2 * node], child[2 * node + 1] = 2 * (first + left), 2 * (first + right)
-    return roots[:trees], threshold, child, length
+    return roots[:trees], threshold, ways, length
 
 
 @compiled
@@ -155,8 +162,9 @@ def _score(
     roots: Any,
     feature: Any,
     threshold: Any,
-    child: Any,
-    length: Floats,
+    ways: Any,
+    length_of: Any,
+    lengths: Floats,
     longest: Floats,
     steps: int,
 ) -> Floats:
@@ -175,13 +183,13 @@ def _score(
         for tree in range(0, roots.shape[1], 4):
             a, b, c, d = roots[group, tree], roots[group, tree + 1], roots[group, tree + 2], roots[group, tree + 3]
             for _ in range(steps):
-                a = child[a + (x[feature[a >> 1]] > threshold[a >> 1])]
-                b = child[b + (x[feature[b >> 1]] > threshold[b >> 1])]
-                c = child[c + (x[feature[c >> 1]] > threshold[c >> 1])]
-                d = child[d + (x[feature[d >> 1]] > threshold[d >> 1])]
-            total += length[a >> 1]  # in the order of the trees, as scikit-learn adds them
-            total += length[b >> 1]
-            total += length[c >> 1]
-            total += length[d >> 1]
+                a += ways[2 * a + (x[feature[a]] > threshold[a])]
+                b += ways[2 * b + (x[feature[b]] > threshold[b])]
+                c += ways[2 * c + (x[feature[c]] > threshold[c])]
+                d += ways[2 * d + (x[feature[d]] > threshold[d])]
+            total += lengths[length_of[a]]  # in the order of the trees, as scikit-learn adds them
+            total += lengths[length_of[b]]
+            total += lengths[length_of[c]]
+            total += lengths[length_of[d]]
         scores[row] = 2.0 ** (-total / longest[group])
     return scores

@@ -46,7 +46,7 @@ class IsolationForest:
     n_estimators, max_samples: trees, and rows that each is grown from (fewer while the window is smaller).
     seed: with the type and the time it gives the random state of a fit.
 
-    A type takes, with the defaults and 12 features, 25 kB for its forest, 130 kB for scoring by it, 75 kB for its
+    A type takes, with the defaults and 12 features, 25 kB for its forest, 70 kB for scoring by it, 75 kB for its
     window and 48 kB for a fit under way; in a snapshot 17, 0, up to 30 and up to 27 kB compressed. A sensor takes
     nothing more. As sensors of a type share a forest, `reset` takes a sensor's rows from the window, and so from the
     fits that begin later.

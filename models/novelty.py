@@ -75,7 +75,7 @@ class Novelty:
     def __init__(self, feature_names: tuple[str, ...]) -> None:
         self._places = circle_places(feature_names)
         self._sensors = 0
-        self._calibration = Calibration(COLUMNS)
+        self._calibration = Calibration(["novelty"] * COLUMNS)
         profile, values = np.zeros((0, 3, KINDS_OF_HOURS), np.float32), np.zeros((0, BINS), np.float32)
         self._past = _Past(profile, np.zeros((0, COUNTED + 1)), values, np.zeros(0, np.int64))
 

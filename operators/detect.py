@@ -236,7 +236,8 @@ class Detection:
         _, (groups, self._seen, self._watermark_ms), features, panel, verdict = state
         self._features.load(features)
         changed = self._panel.load(panel)
-        self._verdict.load(verdict)
+        then = [name for name, *_ in panel]
+        self._verdict.load(verdict, [then.index(name) if name in then else None for name in self._panel.names])
         for name in changed:
             self._verdict.reset_detector(self._panel.names.index(name))
         assert tuple(self._group_of) == groups, "sensors are given out in the order of the snapshot"

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.calibration import MAX_NOVELTY, Calibration
+from models.calibration import Calibration, Wanted
 from models.compiled import compiled
 from models.slots import column, resized, slot_column
 from operators.batches import Flags, Floats, Ints
@@ -50,12 +50,19 @@ FIRST_INTERVALS = 50
 class Voice:
     """What a detector has to say, as weights in the two means; 0 for nothing.
 
-    calibrated: False for raw scores that are -log10 of a chance already; they count up to MAX_NOVELTY.
+    calibrated: False for raw scores that are -log10 of a chance already.
     """
 
     alarm: float = 1.0
     score: float = 1.0
     calibrated: bool = True
+
+    @property
+    def wanted(self) -> Wanted:
+        """What its scores are calibrated for."""
+        if not self.calibrated:
+            return "none"
+        return "both" if self.score > 0 else "surprise"
 
 
 PACE, INTERVALS, SMOOTH, FIRST_BLOCK = range(4)
@@ -98,10 +105,9 @@ class Verdict:
             raise ValueError(f"false_alarms_per_week = {false_alarms_per_week}: must be above 0")
         all_voices = [one if isinstance(one, Voice) else Voice(one, one) for one in voices]
         self._weights = np.array([(voice.alarm, voice.score) for voice in all_voices], np.float64).reshape(-1, 2)
-        self._as_they_are = [place for place, voice in enumerate(all_voices) if not voice.calibrated]
         self._per_week = float(false_alarms_per_week)
         self._sensors = 0
-        self._calibration = Calibration(len(voices), novelty=[voice.score > 0 for voice in all_voices])
+        self._calibration = Calibration([voice.wanted for voice in all_voices])
         self._numbers = np.zeros((0, FIRST_BLOCK + BLOCKS))
         self._whole = np.zeros((0, NEWEST_MS + 1), np.int64)
 
@@ -121,8 +127,6 @@ class Verdict:
         slots, time_ms = slot_column(slots, self._sensors), column(time_ms, np.int64)
         in_order, n = column(in_order, np.bool_), len(slots)
         novelty, surprise = self._calibration.calibrate(slots, raw)
-        for place in self._as_they_are:
-            novelty[:, place] = surprise[:, place] = np.minimum(raw[:, place], MAX_NOVELTY)
         told, flags = np.full((3, n), np.nan), np.zeros((3, n), np.bool_)
         _decide(
             self._numbers,
@@ -164,10 +168,10 @@ class Verdict:
         n = self._sensors
         return (STATE_VERSION, self._calibration.state(), self._numbers[:n].copy(), self._whole[:n].copy())
 
-    def load(self, state: tuple[Any, ...]) -> None:
-        """Go on from `snapshot()`. Raises ValueError when it was made with another number of detectors."""
+    def load(self, state: tuple[Any, ...], was: Sequence[int | None] | None = None) -> None:
+        """Go on from `snapshot()`. was: where each detector was then, see Calibration.load."""
         _, calibration, numbers, whole = state
-        self._calibration.load(calibration)
+        self._calibration.load(calibration, was)
         self._numbers, self._whole = np.array(numbers), np.array(whole)
         self._sensors = len(self._whole)
 

@@ -13,7 +13,7 @@ ONE = np.zeros(1, np.int64)
 
 
 def taught(scores: Floats, *, columns: int = 1) -> Calibration:
-    calibration = Calibration(columns)
+    calibration = Calibration(["both"] * columns)
     calibration.grow(1)
     for score in scores:
         calibration.learn(ONE, np.full((1, columns), score))
@@ -102,7 +102,7 @@ def test_the_past_fades() -> None:
 
 
 def test_columns_and_sensors_are_apart_and_can_be_forgotten_apart() -> None:
-    calibration = Calibration(2)
+    calibration = Calibration(["both"] * 2)
     calibration.grow(3)
     rng = np.random.default_rng(4)
     for _ in range(200):
@@ -124,9 +124,9 @@ def test_columns_and_sensors_are_apart_and_can_be_forgotten_apart() -> None:
     assert after[2, 0] == before[2, 0]
 
 
-def test_goes_on_from_its_state_and_refuses_another_number_of_columns() -> None:
+def test_goes_on_from_its_state() -> None:
     calibration = taught(np.random.default_rng(5).exponential(size=300), columns=2)
-    restored = Calibration(2)
+    restored = Calibration(["both"] * 2)
     restored.load(pickle.loads(pickle.dumps(calibration.state())))
     restored.grow(2)
     for score in (0.1, 1.0, 50.0):
@@ -134,12 +134,47 @@ def test_goes_on_from_its_state_and_refuses_another_number_of_columns() -> None:
             one.learn(ONE, np.full((1, 2), score))
         probe = np.array([[score, 3.0]])
         np.testing.assert_array_equal(restored.calibrate(ONE, probe), calibration.calibrate(ONE, probe))
-    with pytest.raises(ValueError, match="columns = 2"):
-        Calibration(3).load(calibration.state())
+
+
+def test_columns_go_on_wherever_they_stand_now_and_new_ones_start_fresh() -> None:
+    rng = np.random.default_rng(8)
+    calibration = Calibration(["both", "none", "both"])
+    calibration.grow(1)
+    for raw in rng.exponential(size=(300, 1, 3)) * [1.0, 1.0, 10.0]:
+        calibration.learn(ONE, raw)
+    moved = Calibration(["both", "both", "none", "both"])
+    moved.load(calibration.state(), was=[2, None, 0, 1])
+    before, after = calibration.calibrate(ONE, np.full((1, 3), 7.0)), moved.calibrate(ONE, np.full((1, 4), 7.0))
+    for then, now in zip(before, after, strict=True):
+        assert now[0, 0] == then[0, 2], "it has moved"
+        assert np.isnan(now[0, 1]), "it is new"
+        assert now[0, 2] == 7.0, "it was calibrated and is not any more"
+        assert np.isnan(now[0, 3]), "it was not calibrated and is now"
+
+
+def test_what_is_a_chance_already_is_taken_as_it_is_up_to_a_limit_and_takes_no_memory() -> None:
+    calibration = Calibration(["none", "none"])
+    calibration.grow(3)
+    for found in calibration.calibrate(np.array([0, 2]), np.array([[0.3, 1e9], [np.nan, 2.0]])):
+        np.testing.assert_array_equal(found, [[0.3, MAX_NOVELTY], [np.nan, 2.0]])
+    assert calibration.nbytes == 0
+
+
+def test_what_is_not_wanted_is_not_told_and_changes_nothing_else() -> None:
+    scores = np.random.default_rng(9).exponential(size=300)
+    every, some = Calibration(["both", "both"]), Calibration(["novelty", "surprise"])
+    for one in (every, some):
+        one.grow(1)
+        for score in scores:
+            one.learn(ONE, np.full((1, 2), score))
+    probe = np.full((1, 2), 4.0)
+    (novelty_of, surprise_of), (all_novelty, all_surprise) = some.calibrate(ONE, probe), every.calibrate(ONE, probe)
+    np.testing.assert_array_equal(novelty_of, [[all_novelty[0, 0], np.nan]])
+    np.testing.assert_array_equal(surprise_of, [[np.nan, all_surprise[0, 1]]])
 
 
 def test_costs_little_memory() -> None:
-    calibration = Calibration(8)
+    calibration = Calibration(["both"] * 8)
     calibration.grow(1000)
     assert calibration.nbytes / 1000 <= 1_500
 

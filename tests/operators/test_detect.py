@@ -177,3 +177,15 @@ def test_what_changed_since_the_snapshot_starts_with_a_fresh_calibration() -> No
     feed.detection = again
     surprise = feed([0.5]).surprise.values[0]
     assert np.isnan(surprise).tolist() == [True, False, True]
+
+
+def test_detectors_may_be_added_removed_and_reordered_and_the_others_go_on() -> None:
+    feed = Feed(detection(member("p", Plain()), member("gone", Model()), member("q", Plain(scale=2))))
+    feed(CALM)
+    again = detection(member("q", Plain(scale=2)), member("new", Model()), member("p", Plain()))
+    assert again.load(feed.detection.snapshot()) == {}
+    before = feed([0.5]).surprise.values[0]
+    feed.detection = again
+    after = feed([0.5]).surprise.values[0]
+    np.testing.assert_allclose(after[[2, 0]], before[[0, 2]], rtol=0.01)
+    assert np.isnan(after[1])
