@@ -13,7 +13,7 @@ from tests.models.tflite_files import small
 
 FEATURES = ("value", "delta", "hour")
 SENSORS = 4
-ROWS = 90
+ROWS = 120
 
 TREES = {"n_trees": 3, "height": 4, "window_size": 20, "seed": 7}
 SCALED_TREES = {
@@ -41,6 +41,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "Flatness": ("models.flatness.Flatness", {}),
     "level shift Deviation": ("models.deviation.Deviation", {"long": 100, "short": 8}),
     "SeasonalForecast": ("models.forecast.SeasonalForecast", {"level": 30}),
+    "Novelty": ("models.novelty.Novelty", {}),
     "GaussianScorer": ("models.gaussian.GaussianScorer", {"grace_period": 10}),
     "windowed GaussianScorer": ("models.gaussian.GaussianScorer", {"grace_period": 10, "window_size": 15}),
     "StandardAbsoluteDeviation": ("models.absolute_deviation.StandardAbsoluteDeviation", {"warm_up": 10}),
