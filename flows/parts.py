@@ -5,6 +5,7 @@ from flows.settings import Detector, Drift, Settings
 from models.asset import AssetModel
 from models.catalog import build as build_detector
 from models.catalog import build_drift
+from models.detector import Particular
 from models.feature import Feature
 from models.importing import KindError
 from operators.aggregates import load_aggregate
@@ -53,6 +54,12 @@ def _named(one: Detector, known: tuple[str, ...]) -> NamedDetector:
         drift = None if one.drift is None else _drift(one.drift)
     except KindError as error:
         raise KindError(f"detector {one.name}: {error}") from error
+    if isinstance(detector, Particular) and detector.scaled != one.scaled:
+        told = "scaled to each sensor's own past" if detector.scaled else "as measured"
+        raise KindError(
+            f"detector {one.name}: its model takes features {told}, configured is scaled = {str(one.scaled).lower()}: "
+            f"set scaled = {str(detector.scaled).lower()}"
+        )
     return NamedDetector(one.name, one.role, detector, features, one.threshold, one.scaled, drift, one.learns)
 
 

@@ -118,6 +118,16 @@ class Versioned(Protocol):
 
 
 @runtime_checkable
+class Particular(Protocol):
+    """A detector that was made for one kind of features."""
+
+    @property
+    def scaled(self) -> bool:
+        """Whether it takes them scaled to the sensor's own past, or as measured."""
+        ...
+
+
+@runtime_checkable
 class Forecasting(Protocol):
     """A detector that knows what it expects."""
 

@@ -54,7 +54,8 @@ class TFLite:
         self._model = TFLiteModel(read, content, kernels=kernels)
         self._name = read.model
         self._reconstructs = read.output == "reconstruction"
-        self._unit = _DEVIATIONS if read.scaling == "sensor" else 1.0
+        self._scaled = read.scaling == "sensor"
+        self._unit = _DEVIATIONS if self._scaled else 1.0
         self._sensors = 0
         self._learnt: Counts = np.zeros(0, np.uint16)
 
@@ -82,6 +83,11 @@ class TFLite:
     def version_of(self, group: int) -> str:
         """See Versioned: "NAME VERSION" of the manifest, the same for all groups."""
         return self._name
+
+    @property
+    def scaled(self) -> bool:
+        """See Particular: as the manifest says."""
+        return self._scaled
 
     @property
     def nbytes(self) -> int:

@@ -37,7 +37,6 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "RollingZ": ("models.rolling_z.RollingZ", {"window": 30, "min_samples": 10}),
     "HalfSpaceTrees": ("models.half_space_trees.HalfSpaceTrees", TREES),
     "Deviation": ("models.deviation.Deviation", {"long": 20}),
-    "Step": ("models.step.Step", {}),
     "Flatness": ("models.flatness.Flatness", {}),
     "level shift Deviation": ("models.deviation.Deviation", {"long": 100, "short": 8}),
     "SeasonalForecast": ("models.forecast.SeasonalForecast", {"level": 30}),

@@ -59,6 +59,13 @@ def test_a_detector_that_cannot_be_built_is_told() -> None:
         rehearse(Settings(detectors=(wrong,)))
 
 
+def test_features_of_another_kind_than_a_model_was_made_for_are_told() -> None:
+    names = ("value", "delta", "std", "flatness")
+    wrong = Detector(name="mine", kind="models.tflite.TFLite", features=names, scaled=False)
+    with pytest.raises(KindError, match=r"detector mine: its model takes features scaled .* set scaled = true"):
+        rehearse(Settings(detectors=(wrong,)))
+
+
 def test_run_tells_it_before_it_looks_for_kafka(tmp_path: Path) -> None:
     config = tmp_path / "streamgauge.toml"
     config.write_text('[[detectors]]\nname = "mine"\nkind = "models.tflite.TFLite"\nparams = {manifest = "no.toml"}\n')

@@ -1,4 +1,4 @@
-"""Deviation, Step, Flatness and SeasonalForecast against plain Python, and what each is for."""
+"""Deviation, Flatness and SeasonalForecast against plain Python, and what each is for."""
 
 import math
 
@@ -10,7 +10,6 @@ from models.detector import Batch, Detector, Floats, Forecasting
 from models.deviation import Deviation
 from models.flatness import Flatness
 from models.forecast import HOUR_MS, SeasonalForecast
-from models.step import Step
 
 DAY_MS = 24 * HOUR_MS
 MONDAY_MS = 4 * DAY_MS  # 1970-01-05
@@ -50,17 +49,6 @@ def test_deviation_is_the_distance_of_two_faded_means() -> None:
 def test_deviation_refuses_a_short_mean_longer_than_the_long_one() -> None:
     with pytest.raises(ValueError, match="short = 9, long = 8"):
         Deviation((), long=8, short=9)
-
-
-def test_step_is_delta_or_else_the_distance_from_the_value_learnt_last() -> None:
-    detector = Step(("value", "delta"))
-    detector.grow(1)
-    for value in (1.0, 2.0, 5.0):
-        detector.learn(one(value))
-    assert detector.score(one(9.0, features=(9.0, -0.5)))[0] == 0.5
-    assert detector.score(one(9.0, features=(9.0, math.nan)))[0] == 4.0
-    with pytest.raises(ValueError, match="needs the feature 'delta', and is given value"):
-        Step(("value",))
 
 
 def test_a_noisy_sensor_that_is_stuck_scores_high_soon_a_constant_one_never() -> None:

@@ -10,7 +10,7 @@ from flows.settings import Settings
 from models.detector import Batch
 from models.river_adapter import RiverDetector
 from operators.batches import Series
-from operators.verdict import Verdict
+from operators.verdict import Verdict, Voice
 from tests.quality import nab
 from tests.quality.nab import PROFILES, File, Labels
 from tests.quality.report import Section, Table, Target, number
@@ -65,7 +65,7 @@ def section(settings: Settings, files: Sequence[File], advance: Advance) -> Sect
     low, high = nab.threshold_range(score, labels, profile="standard", within=WITHIN)
     us = float(np.average([one.us for one in said.values()], weights=[len(one.score) for one in said.values()]))
     return Section(
-        (table, _categories(score, labels, best.threshold), _alone(said, files, labels)),
+        (table, _categories(score, labels, best.threshold), _alone(settings, said, files, labels)),
         tuple(
             Target(f"NAB standard score, {name}", best.score, limit, style=".1f")
             for name, limit in (("first step", FIRST_STEP), ("whole corpus", WANTED))
@@ -117,21 +117,22 @@ def _river(kind: str, params: dict[str, object], files: Sequence[File], advance:
     return dict(zip((file.name for file in files), scores.columns, strict=True))
 
 
-def _alone(said: Mapping[str, Said], files: Sequence[File], labels: Mapping[str, Labels]) -> Table:
+def _alone(settings: Settings, said: Mapping[str, Said], files: Sequence[File], labels: Mapping[str, Labels]) -> Table:
     """Each detector by itself, by three kinds of scores."""
     rows = []
-    for name in next(iter(said.values())).raw:
-        raw = {file: one.raw[name] for file, one in said.items()}
-        surprise = {file: one.surprise[name] for file, one in said.items()}
-        found = (nab.score_corpus(one, labels)["standard"].score for one in (_only_voice(raw, files), surprise, raw))
-        rows.append((name, *map(number, found)))
+    for detector in settings.detectors:
+        raw = {file: one.raw[detector.name] for file, one in said.items()}
+        surprise = {file: one.surprise[detector.name] for file, one in said.items()}
+        alone = _only_voice(raw, files, Voice(calibrated=detector.calibrated))
+        found = (nab.score_corpus(one, labels)["standard"].score for one in (alone, surprise, raw))
+        rows.append((detector.name, *map(number, found)))
     columns = ("standard score", "as the only voice", "surprise", "raw")
     return Table("NAB: each detector alone", columns, tuple(rows))
 
 
-def _only_voice(raw: Scores, files: Sequence[File]) -> Scores:
+def _only_voice(raw: Scores, files: Sequence[File], voice: Voice) -> Scores:
     """A verdict's scores, were there only this detector."""
-    verdict = Verdict([1.0])
+    verdict = Verdict([voice])
     verdict.grow(len(files))
     scores = _SideBySide([np.full(len(file.values), np.nan) for file in files])
     numbers, times = _SideBySide([raw[file.name] for file in files]), _SideBySide([file.time_ms for file in files])
