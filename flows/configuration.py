@@ -169,6 +169,12 @@ def _check(settings: Settings) -> None:
                 f"windows {window.name!r}: hop = {window.hop}: must be at most the size ({window.size}), "
                 "else readings between windows would be lost"
             )
+    quality = settings.quality
+    if quality.evict_after and quality.evict_after < max(quality.forget_after, quality.dedup_horizon):
+        raise SettingsError(
+            f"quality.evict_after = '{quality.evict_after}': must be at least forget_after ({quality.forget_after}) "
+            f'and dedup_horizon ({quality.dedup_horizon}), or "0s" for never'
+        )
     if settings.worker.epoch.ms < 1000 or settings.worker.epoch.ms % 1000:
         raise SettingsError(f"worker.epoch = '{settings.worker.epoch}': must be whole seconds, at least 1s")
     if not settings.kafka.topics:

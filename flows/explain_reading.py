@@ -73,7 +73,7 @@ def explain(settings: Settings, address: Address, *, sensor_id: str, time_ms: in
 def _features(rows: list[Row], zone: str, own: list[Feature]) -> list[FeatureValue]:
     """Of the last of some readings of one sensor, as they were read."""
     features = Features(own)
-    features.grow([zone])
+    features.enrol(np.zeros(1, np.int64), [zone])
     time_ms, value = (np.array([row[name] for row in rows]) for name in ("time_ms", "value"))
     in_order = np.array([row["quality"] == "ok" for row in rows])
     vectors = features.take_in(np.zeros(len(rows), np.int64), time_ms, value, in_order)

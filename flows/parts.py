@@ -140,6 +140,7 @@ class Parts:
                 aggregates=self._aggregates,
                 ticks=self._tick_store(),
             ),
+            evict_after_ms=quality.evict_after.ms,
             generation=self._generation,
         )
 

@@ -100,6 +100,7 @@ class Quality(_Section, frozen=True):
     gap_factor: a distance of more than this many intervals is a gap.
     stuck_after: one value for this long is a stuck sensor.
     forget_after: a sensor silent for so long is no longer expected: its groups give no more empty windows.
+    evict_after: what is known of a sensor silent for so long is dropped, and told in the table `events`; "0s" never.
     dead_letter_share, dead_letter_window: more than this share refused of so many readings stops the flow.
     """
 
@@ -107,6 +108,7 @@ class Quality(_Section, frozen=True):
     gap_factor: Annotated[float, msgspec.Meta(gt=1)] = 3.0
     stuck_after: Duration = Duration(600_000)
     forget_after: Duration = Duration(3_600_000)
+    evict_after: Duration = Duration(7 * 86_400_000)
     dead_letter_share: Share = 0.5
     dead_letter_window: Count = 10_000
 

@@ -140,7 +140,8 @@ class Stored:
 def _scaled(sensor: Ints, time_ms: Ints, value: Floats, in_order: Flags, names: Sequence[str]) -> Floats:
     """(n, names) features as the flow scales them."""
     features = Features()
-    features.grow([""] * (int(sensor.max(initial=-1)) + 1))
+    sensors = np.arange(int(sensor.max(initial=-1)) + 1)
+    features.enrol(sensors, [""] * len(sensors))
     vectors = features.take_in(sensor, time_ms, value, in_order)
     return np.ascontiguousarray(vectors.scaled[:, [features.names.index(name) for name in names]])
 

@@ -2,7 +2,7 @@
 
 from typing import Protocol, runtime_checkable
 
-from models.detector import Batch, Floats
+from models.detector import Batch, Floats, Slots
 
 
 @runtime_checkable
@@ -32,6 +32,10 @@ class Feature(Protocol):
 
     def remember(self, batch: Batch) -> None:
         """Take the readings in: those that are their sensor's newest."""
+        ...
+
+    def reset(self, slots: Slots) -> None:
+        """Forget these sensors: their slots start fresh."""
         ...
 
     @property

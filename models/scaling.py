@@ -37,6 +37,11 @@ class Scaling:
         self._learnt = resized(self._learnt, sensors, 0)
         self._sensors = max(self._sensors, sensors)
 
+    def reset(self, slots: Slots) -> None:
+        """Forget these sensors."""
+        self._moments[slots] = 0.0
+        self._learnt[slots] = 0
+
     def take_in(self, slots: Slots, features: Floats, teaches: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Floats:
         """(n, width) features in order of arrival -> (n, width) scaled; each row is scaled, then learnt.
 

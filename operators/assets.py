@@ -54,52 +54,64 @@ class TickStore:
         self._tick_ms = tick_ms
         self._shards = shards
         self._codes: dict[Pair, int] = {}
-        self._pairs: list[Pair] = []
         self._shard_of = np.empty(0, np.int64)
         self._code_of = np.empty(0, np.int64)
         self._held: list[tuple[Ints, Ints, Floats]] = []
 
-    def grow(self, series: Sequence[Series]) -> None:
-        """New series follow the ones there are."""
-        fresh = []
-        for one in series:
-            asset = getattr(one, self._by) if self._by else ""
-            pair = (asset, one.sensor_id)
-            fresh.append(self._codes.setdefault(pair, len(self._codes)) if asset else _NONE)
-        self._code_of = np.concatenate([self._code_of, np.array(fresh, np.int64)])
-        new = list(self._codes)[len(self._pairs) :]
-        self._pairs += new
+    def enrol(self, slots: Ints, series: Sequence[Series]) -> None:
+        """New series at these slots."""
+        pairs = [(getattr(one, self._by) if self._by else "", one.sensor_id) for one in series]
+        self._code_of = resized(self._code_of, int(slots.max(initial=-1)) + 1, _NONE)
+        self._code_of[slots] = self._numbered(pairs)
+
+    def _numbered(self, pairs: Sequence[Pair]) -> list[int]:
+        """Their codes, given out on first sight; _NONE for a sensor without an asset."""
+        codes = [self._codes.setdefault(pair, len(self._codes)) if pair[0] else _NONE for pair in pairs]
+        new = list(self._codes)[len(self._shard_of) :]
         shards = [shard_of(asset, self._shards) for asset, _ in new]
         self._shard_of = np.concatenate([self._shard_of, np.array(shards, np.int64)])
+        return codes
+
+    def forget(self, slots: Ints) -> None:
+        """These series are gone; what is held of them is still given out."""
+        self._code_of[slots] = _NONE
+        there = np.flatnonzero(self._code_of != _NONE)
+        used = np.unique(np.concatenate([self._code_of[there], *(code for code, _, _ in self._held)]))
+        self._code_of[there] = np.searchsorted(used, self._code_of[there])
+        self._held = [(np.searchsorted(used, code), time_ms, value) for code, time_ms, value in self._held]
+        pairs = list(self._codes)
+        self._codes = {pairs[code]: place for place, code in enumerate(used.tolist())}
+        self._shard_of = self._shard_of[used]
 
     def add(self, slot: Ints, time_ms: Ints, value: Floats) -> None:
         """Take in readings on time, in order of arrival."""
-        if not self._pairs:
+        if not self._codes:
             return
-        rows = np.flatnonzero(self._code_of[slot] != _NONE)
+        code = self._code_of[slot]
+        rows = np.flatnonzero(code != _NONE)
         if len(rows):
-            self._held.append((slot[rows], time_ms[rows], value[rows]))
+            self._held.append((code[rows], time_ms[rows], value[rows]))
 
     def messages(self, watermark_ms: int | None) -> dict[int, AssetTicks]:
         """The ticks that end at or before the watermark, all for None, by window shard."""
         if not self._held:
             return {}
-        slot, time_ms, value = (np.concatenate(columns) for columns in zip(*self._held, strict=True))
+        code, time_ms, value = (np.concatenate(columns) for columns in zip(*self._held, strict=True))
         tick = time_ms // self._tick_ms
         self._held = []
         if watermark_ms is not None:
             over = (tick + 1) * self._tick_ms <= watermark_ms
             if not over.all():
                 left = ~over
-                self._held = [(slot[left], time_ms[left], value[left])]
-                slot, tick, value = slot[over], tick[over], value[over]
-        return self._summed(tick, self._code_of[slot], value)
+                self._held = [(code[left], time_ms[left], value[left])]
+                code, tick, value = code[over], tick[over], value[over]
+        return self._summed(tick, code, value)
 
     def _summed(self, tick: Ints, code: Ints, value: Floats) -> dict[int, AssetTicks]:
         if not len(tick):
             return {}
         # By window shard first, so that each shard's part is a stretch of the result.
-        first, pairs = tick.min(), len(self._pairs)
+        first, pairs, every = tick.min(), len(self._codes), list(self._codes)
         span = tick.max() - first + 1
         key, row = np.unique((self._shard_of[code] * span + tick - first) * pairs + code, return_inverse=True)
         total = np.bincount(row, weights=value).astype(np.float64)  # in order of arrival
@@ -110,19 +122,24 @@ class TickStore:
         for shard, (begin, end) in enumerate(zip([0, *ends], ends, strict=False)):
             if begin < end:
                 used, codes = np.unique(code[begin:end], return_inverse=True)
-                names = [self._pairs[one] for one in used.tolist()]
+                names = [every[one] for one in used.tolist()]
                 part = slice(begin, end)
                 messages[shard] = AssetTicks(names, codes.astype(np.int32), tick[part], total[part], count[part])
         return messages
 
     def snapshot(self) -> tuple[Any, ...]:
         """Plain arrays."""
-        return (STATE_VERSION, tuple(self._held))
+        pairs = list(self._codes)
+        used = np.unique(np.concatenate([code for code, _, _ in self._held])) if self._held else np.empty(0, np.int64)
+        held = tuple((np.searchsorted(used, code), time_ms, value) for code, time_ms, value in self._held)
+        return (STATE_VERSION, self._by, tuple(pairs[code] for code in used.tolist()), held)
 
     def load(self, state: tuple[Any, ...]) -> None:
-        """Go on from `snapshot()`, called after `grow`; assets and ticks are those configured now."""
-        for slot, time_ms, value in state[1]:
-            self.add(slot, time_ms, value)
+        """Go on from `snapshot()`, after `enrol`. What was held of assets of another kind is dropped."""
+        _, by, pairs, held = state
+        if by == self._by and pairs:
+            codes = np.array(self._numbered(pairs), np.int64)
+            self._held = [(codes[code], time_ms, value) for code, time_ms, value in held]
 
 
 class AssetShard:

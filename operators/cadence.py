@@ -4,6 +4,7 @@ The interval is the configured one, else the median of the last distances betwee
 pane ends, so that what a pane expects depends on the rows before its end and not on how batches were cut.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,17 +97,24 @@ class Cadence:
         self._learnt = np.empty(0)
         self._waiting: Flags = np.empty(0, np.bool_)
 
-    def grow(self, interval_ms: list[float]) -> None:
-        """New series follow the ones there are; NaN where no interval is configured."""
-        before, self._series = self._series, self._series + len(interval_ms)
+    def enrol(self, slots: Ints, interval_ms: Sequence[float]) -> None:
+        """New series at these slots, which are fresh; NaN where no interval is configured."""
+        self._series = max(self._series, int(slots.max(initial=-1)) + 1)
         self._configured = resized(self._configured, self._series, np.nan)
-        self._configured[before : self._series] = interval_ms
+        self._configured[slots] = interval_ms
         self._first = resized(self._first, self._series, _NEVER)
         self._newest = resized(self._newest, self._series, _NEVER)
         self._ring = resized(self._ring, self._series, np.nan)
         self._seen = resized(self._seen, self._series, 0)
         self._learnt = resized(self._learnt, self._series, np.nan)
         self._waiting = resized(self._waiting, self._series, False)
+
+    def forget(self, slots: Ints) -> None:
+        """These series are gone; their slots are fresh."""
+        self._configured[slots] = self._ring[slots] = self._learnt[slots] = np.nan
+        self._first[slots] = self._newest[slots] = _NEVER
+        self._seen[slots] = 0
+        self._waiting[slots] = False
 
     def observe(self, slot: Ints, time_ms: Ints) -> Gaps:
         """Take in readings on time, in offset order; give out the gaps that end with them."""
@@ -156,8 +164,8 @@ class Cadence:
         arrays = (self._first, self._newest, self._ring, self._seen, self._learnt, self._waiting)
         return (STATE_VERSION, *(array[: self._series].copy() for array in arrays))
 
-    def load(self, state: tuple[Any, ...], interval_ms: list[float]) -> None:
-        """Go on from `snapshot()` with the intervals configured now."""
+    def load(self, state: tuple[Any, ...]) -> None:
+        """Go on from `snapshot()`, after `enrol` with the intervals configured now."""
         _, self._first, self._newest, self._ring, self._seen, self._learnt, self._waiting = state
         self._series = len(self._first)
-        self._configured = np.array(interval_ms, np.float64)
+        self._configured = resized(self._configured, self._series, np.nan)

@@ -15,14 +15,14 @@ import numpy as np
 from models.compiled import compiled
 from models.detector import Batch
 from models.feature import Feature
-from models.slots import column
+from models.slots import column, resized
 from operators.batches import Flags, Floats, Ints, Labels, Lists, Maps
 from operators.features import Features
 from operators.panel import RULES, Given, Happening, NamedDetector, Panel
 from operators.rounds import Rounds
 from operators.verdict import Verdict
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +110,26 @@ class Detection:
         self._rounds = Rounds()
         self._group_of: dict[str, int] = {}
         self._groups = np.empty(0, np.int64)
+        self._sensors = 0
         self._seen = 0
         self._watermark_ms: int | None = None
 
-    def grow(self, types: Sequence[str], zones: Sequence[str]) -> None:
-        """New slots follow the ones there are: the sensors' types and time zones."""
+    def enrol(self, slots: Ints, types: Sequence[str], zones: Sequence[str]) -> None:
+        """New sensors at these slots, which are fresh: their types and time zones."""
         fresh = [self._group_of.setdefault(one, len(self._group_of)) for one in types]
-        self._groups = np.concatenate([self._groups, np.array(fresh, np.int64)])
-        sensors = len(self._groups)
-        self._features.grow(list(zones))
+        sensors = self._sensors = max(self._sensors, int(slots.max(initial=-1)) + 1)
+        self._groups = resized(self._groups, sensors, 0)
+        self._groups[slots] = fresh
+        self._features.enrol(slots, zones)
         self._panel.grow(sensors)
         self._verdict.grow(sensors)
         self._rounds.grow(sensors)
+
+    def forget(self, slots: Ints) -> None:
+        """These sensors are gone; their slots are fresh."""
+        self._features.forget(slots)
+        self._panel.forget(slots)
+        self._verdict.reset(slots)
 
     def judge(
         self,
@@ -225,22 +233,24 @@ class Detection:
 
     def snapshot(self) -> tuple[Any, ...]:
         """Plain values; each detector's state by its name."""
-        own = (tuple(self._group_of), self._seen, self._watermark_ms)
+        groups = (tuple(self._group_of), self._groups[: self._sensors].copy())
+        own = (groups, self._seen, self._watermark_ms)
         return (STATE_VERSION, own, self._features.snapshot(), self._panel.snapshot(), self._verdict.snapshot())
 
     def load(self, state: tuple[Any, ...]) -> dict[str, str]:
-        """Go on from `snapshot()`, after `grow` with its sensors.
+        """Go on from `snapshot()`, after `enrol` with its sensors.
 
         Returns what did not go on, and why, by detector: its calibration starts afresh, too.
         """
-        _, (groups, self._seen, self._watermark_ms), features, panel, verdict = state
+        _, ((types, groups), self._seen, self._watermark_ms), features, panel, verdict = state
+        self._group_of = {one: group for group, one in enumerate(types)}
+        self._groups, self._sensors = np.array(groups), len(groups)
         self._features.load(features)
         changed = self._panel.load(panel)
         then = [name for name, *_ in panel]
         self._verdict.load(verdict, [then.index(name) if name in then else None for name in self._panel.names])
         for name in changed:
             self._verdict.reset_detector(self._panel.names.index(name))
-        assert tuple(self._group_of) == groups, "sensors are given out in the order of the snapshot"
         return changed
 
 

@@ -154,10 +154,10 @@ class Features:
         self._rounds = Rounds()
         self._scaling = Scaling(len(self.names), besides=_CIRCLES)
 
-    def grow(self, zones: list[str]) -> None:
-        """New slots follow the ones there are: the time zones of the sensors, IANA names, "" for UTC."""
-        self._local.grow(zones)
-        self._resize(self._sensors + len(zones))
+    def enrol(self, slots: Ints, zones: Sequence[str]) -> None:
+        """New sensors at these slots, which are fresh; their time zones, IANA names, "" for UTC."""
+        self._local.enrol(slots, zones)
+        self._resize(max(self._sensors, int(slots.max(initial=-1)) + 1))
 
     def _resize(self, sensors: int) -> None:
         self._sensors = sensors
@@ -166,6 +166,14 @@ class Features:
         self._scaling.grow(sensors)
         for feature in self._own:
             feature.grow(sensors)
+
+    def forget(self, slots: Ints) -> None:
+        """These sensors are gone; their slots are fresh."""
+        for one in self._past:
+            one[slots] = 0
+        self._scaling.reset(slots)
+        for feature in self._own:
+            feature.reset(slots)
 
     def take_in(self, slot: Ints, time_ms: Ints, value: Floats, in_order: Flags) -> Vectors:
         """Features of readings in offset order, each made before its reading is remembered.
@@ -230,6 +238,7 @@ def load_feature(path: str) -> Feature:
         found = feature.extract(batch)
         feature.remember(batch)
         feature.load(feature.state())
+        feature.reset(zero)
     except Exception as error:
         raise KindError(f"{path}: a trial with one reading failed: {told(error)}") from error
     if not isinstance(found, np.ndarray) or found.shape != (1, len(feature.names)) or found.dtype != np.float64:

@@ -1,11 +1,13 @@
 """Wall-clock time where a sensor stands, from event time and its time zone: no clock is read."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from models.slots import resized
 from operators.batches import Ints
 
 _QUARTER_MS = 900_000
@@ -29,10 +31,11 @@ class LocalTime:
         self._names: dict[str, int] = {}
         self._zone = np.empty(0, np.int64)
 
-    def grow(self, zones: list[str]) -> None:
-        """New slots follow the ones there are: IANA names, "" for UTC."""
+    def enrol(self, slots: Ints, zones: Sequence[str]) -> None:
+        """The time zones of new sensors at these slots: IANA names, "" for UTC."""
         fresh = [self._names.setdefault(zone or "UTC", len(self._names)) for zone in zones]
-        self._zone = np.concatenate([self._zone, np.array(fresh, np.int64)])
+        self._zone = resized(self._zone, int(slots.max(initial=-1)) + 1, 0)
+        self._zone[slots] = fresh
 
     def of(self, slot: Ints, time_ms: Ints) -> Ints:
         """(n,) event times -> (n,) the same as milliseconds of local time since 1970-01-01 there."""

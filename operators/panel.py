@@ -58,9 +58,12 @@ class NamedDetector:
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """Something to tell of in the table events: about a detector, or about a sensor when slot is not below 0."""
+    """Something to tell of in the table events: about a detector, of a sensor when slot is not below 0.
 
-    kind: Literal["drift", "model_change", "detector_off"]
+    detector: "" for what is about all of them.
+    """
+
+    kind: Literal["drift", "model_change", "detector_off", "evicted"]
     time_ms: int
     detail: str
     detector: str
@@ -128,6 +131,13 @@ class Panel:
         """Let every detector forget these sensors."""
         for one in self.members:
             one.detector.reset(slots)
+
+    def forget(self, slots: Ints) -> None:
+        """These sensors are gone; their slots are fresh."""
+        self.reset(slots)
+        for one in self.members:
+            if one.drift is not None:
+                one.drift.detector.reset(slots)
 
     def given(self, batch: Batch, vectors: Vectors) -> Given:
         """Readings with what the detectors want of their features."""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from models.slots import runs
+from models.slots import resized, runs
 from operators.aggregates import Aggregate
 from operators.assets import AssetTicks, TickStore
 from operators.batches import Flags, Floats, Ints, Series
@@ -84,6 +84,8 @@ class PaneMessage:
     coarse: tuple[int, int]
     ticks: AssetTicks | None = None
 
+
+NO_GROUP = -1
 
 NOT_COARSE = (1, NO_WATERMARK)
 """The value of `PaneMessage.coarse` when all panes are as the configuration has them."""
@@ -178,19 +180,28 @@ class PaneStore:
         self._closed_ms: int | None = None
         self._coarse = NOT_COARSE
         self._ready: list[_Closed] = []
+        self._partials: list[tuple[int, Partials]] = []
 
     @property
     def pane_ms(self) -> int:
         """Length of a pane."""
         return self._pane_ms
 
-    def grow(self, series: Sequence[Series]) -> None:
-        """New series follow the ones there are."""
-        self._series += len(series)
+    def enrol(self, slots: Ints, series: Sequence[Series]) -> None:
+        """New series at these slots."""
+        self._series = max(self._series, int(slots.max(initial=-1)) + 1)
         for groups in self._groups:
-            groups.grow(series)
+            groups.enrol(slots, series)
         if self._ticks is not None:
-            self._ticks.grow(series)
+            self._ticks.enrol(slots, series)
+
+    def forget(self, slots: Ints) -> None:
+        """These series are gone, and were silent for longer than a pane; their slots are free."""
+        self._combine()
+        for groups in self._groups:
+            groups.forget(slots)
+        if self._ticks is not None:
+            self._ticks.forget(slots)
 
     def add(self, rows: PaneRows) -> None:
         """Take in readings on time; their panes must be open."""
@@ -274,18 +285,24 @@ class PaneStore:
 
         last: nothing follows, so ticks that are not over are given out, too.
         """
+        self._combine()
         partials: list[list[Partials]] = [[] for _ in range(self._window_shards)]
-        if self._ready:
-            closed = _concatenated(self._ready, self._aggregates)
-            self._ready = []
-            for groups in self._groups:
-                for shard, part in groups.combine(closed, self._pane_ms, self._aggregates):
-                    partials[shard].append(part)
+        for shard, part in self._partials:
+            partials[shard].append(part)
+        self._partials = []
         ticks = {} if self._ticks is None else self._ticks.messages(None if last else watermark_ms)
         return [
             (shard, PaneMessage(source, watermark_ms, origin_ms, tuple(parts), self._coarse, ticks.get(shard)))
             for shard, parts in enumerate(partials)
         ]
+
+    def _combine(self) -> None:
+        """What was closed, by group instead of by series."""
+        if self._ready:
+            closed = _concatenated(self._ready, self._aggregates)
+            self._ready = []
+            for groups in self._groups:
+                self._partials += groups.combine(closed, self._pane_ms, self._aggregates)
 
     def snapshot(self) -> tuple[Any, ...]:
         """Plain arrays of the open panes. `messages` has been called before."""
@@ -303,7 +320,7 @@ class PaneStore:
         return (STATE_VERSION, self._pane_ms, self._coarse, self._closed_ms, panes, ticks)
 
     def load(self, state: tuple[Any, ...]) -> None:
-        """Go on from `snapshot()`, called after `grow`.
+        """Go on from `snapshot()`, after `enrol`.
 
         With other windows configured the pane length may differ: the common divisor of both keeps the open panes exact
         for the windows there were; for others they are too coarse, which is told with every message.
@@ -333,8 +350,8 @@ class _Groups:
         self._group_of = np.empty(0, np.int64)
         self._shard_of = np.empty(0, np.int64)
 
-    def grow(self, series: Sequence[Series]) -> None:
-        """New series follow the ones there are."""
+    def enrol(self, slots: Ints, series: Sequence[Series]) -> None:
+        """New series at these slots."""
         fresh = []
         for one in series:
             key = tuple(self._topic if name == "topic" else getattr(one, name) for name in self._by)
@@ -343,8 +360,19 @@ class _Groups:
                 self._keys.append(key)
             fresh.append(code)
         shards = [shard_of("\0".join(key), self._window_shards) for key in self._keys[len(self._shard_of) :]]
-        self._group_of = np.concatenate([self._group_of, np.array(fresh, np.int64)])
+        self._group_of = resized(self._group_of, int(slots.max(initial=-1)) + 1, NO_GROUP)
+        self._group_of[slots] = fresh
         self._shard_of = np.concatenate([self._shard_of, np.array(shards, np.int64)])
+
+    def forget(self, slots: Ints) -> None:
+        """These series are gone, and the groups that have none left."""
+        self._group_of[slots] = NO_GROUP
+        there = np.flatnonzero(self._group_of != NO_GROUP)
+        used, codes = np.unique(self._group_of[there], return_inverse=True)
+        self._group_of[there] = codes
+        self._shard_of = self._shard_of[used]
+        self._keys = [self._keys[code] for code in used.tolist()]
+        self._codes = {key: code for code, key in enumerate(self._keys)}
 
     def combine(self, rows: _Closed, pane_ms: int, aggregates: Sequence[Aggregate]) -> list[tuple[int, Partials]]:
         """The rows by group instead of by series, split by window shard."""

@@ -250,8 +250,8 @@ class QualityChecks:
         self._tail = self._head = 0
 
     def grow(self, sensors: int) -> None:
-        """There are now so many slots."""
-        self._sensors = sensors
+        """There are now at least so many slots."""
+        sensors = self._sensors = max(self._sensors, sensors)
         past = self._past
         self._past = _Past(
             resized(past.newest, sensors, _OPEN),
@@ -262,6 +262,19 @@ class QualityChecks:
             resized(past.off, sensors, 0),
             resized(past.off_value, sensors, np.nan),
         )
+
+    def forget(self, sensors: Ints) -> None:
+        """These sensors are gone; their slots are fresh. Their readings can no longer be repeated."""
+        past = self._past
+        past.newest[sensors] = past.latest[sensors] = _OPEN
+        past.last[sensors] = past.off_value[sensors] = np.nan
+        past.last_entry[sensors] = -1
+        past.same[sensors] = 0
+        past.off[sensors] = 0
+
+    def heard_ms(self) -> Ints:
+        """By sensor slot: the largest event time of its readings that counts for anything; far back for none."""
+        return np.maximum(self._past.newest, self._past.latest)[: self._sensors]
 
     def check(
         self,

@@ -4,13 +4,12 @@ checks -> verdicts -> rows to store, and panes segment by segment: between two r
 watermark passes a pane's end nothing about panes can change, so what a pane holds does not depend on batch boundaries.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from models.slots import runs
+from models.slots import resized, runs
 from operators.batches import NO_SEQ, ColumnData, Flags, Ints, Labels, ReadingBatch, Rows, Series
 from operators.cadence import Cadence, Gaps
 from operators.clock import NEVER, ShardBatch, crosses
@@ -33,9 +32,15 @@ from operators.quality import (
     QualityChecks,
 )
 from operators.records import VERSION_SHIFT
+from operators.roster import Roster
 from operators.shards import CodeMap
 
-STATE_VERSION = 1
+STATE_VERSION = 2
+
+_EVICT_STEP_MS = 3_600_000
+"""How often, in event time, silent sensors are looked for."""
+_NAMED = 5
+"""So many of those that are forgotten are named."""
 
 
 class Limits(Protocol):
@@ -62,27 +67,12 @@ class SensorOutput:
     panes: list[tuple[int, PaneMessage]]
 
 
-class _LabelColumn:
-    """One label of the shard's series, dictionary-encoded once instead of for every batch."""
-
-    def __init__(self) -> None:
-        self._values: list[str] = []
-        self._code_of: dict[str, int] = {}
-        self._codes = np.empty(0, np.int32)
-
-    def grow(self, labels: Sequence[str]) -> None:
-        """The labels of new series, which follow the ones there are."""
-        fresh = [self._code_of.setdefault(label, len(self._code_of)) for label in labels]
-        self._values = list(self._code_of)  # a new list: rows that were given out keep theirs
-        self._codes = np.concatenate([self._codes, np.array(fresh, np.int32)])
-
-    def of(self, slot: Ints) -> Labels:
-        """(n,) series slots -> (n,) labels."""
-        return Labels(self._codes[slot], self._values)
-
-
 class SensorShard:
-    """One shard of one partition."""
+    """One shard of one partition.
+
+    evict_after_ms: a sensor silent for so long, in event time, is forgotten; at least the horizon of duplicates. 0 for
+        never.
+    """
 
     def __init__(
         self,
@@ -93,6 +83,7 @@ class SensorShard:
         cadence: Cadence,
         detection: Detection,
         panes: PaneStore,
+        evict_after_ms: int = 0,
         generation: int = 0,
     ) -> None:
         source, _, shard = name.rpartition("/")
@@ -108,13 +99,12 @@ class SensorShard:
         self._ledger = Ledger(
             topic=self._topic, partition=self._partition, stage=f"shard {shard}", generation=generation
         )
-        self._series: list[Series] = []
-        self._series_slots: dict[Series, int] = {}
-        self._sensor_slots: dict[str, int] = {}
-        self._sensor_of = np.empty(0, np.int64)
-        self._columns = {name: _LabelColumn() for name in Series._fields}
+        self._roster = Roster()
         self._limits = np.empty((0, 2))
-        self._slot_of = CodeMap(self._slot)
+        self._slot_of = CodeMap(self._roster.slot)
+        # What a pane or a tick still holds of a sensor must have been given out before it is forgotten.
+        self._evict_after_ms = max(evict_after_ms, panes.pane_ms) if evict_after_ms else 0
+        self._looked_ms = NO_WATERMARK
         self._afresh: dict[str, str] = {}
         self._watermark_ms = NO_WATERMARK
         self._origin_ms = NEVER
@@ -125,7 +115,8 @@ class SensorShard:
         self._origin_ms = batch.origin_ms
         rows: list[Rows] = self._afresh_rows(batch.watermark_ms)
         if batch.readings is not None:
-            rows += self._take_in(batch.readings, batch.adopted_ms)
+            for part in self._parts(batch.readings):
+                rows += self._evict(part, batch.adopted_ms) + self._take_in(part, batch.adopted_ms)
         rows += self._close(batch.watermark_ms)
         self._watermark_ms = batch.watermark_ms
         if not crosses(before_ms, batch.watermark_ms, self._panes.pane_ms):
@@ -151,22 +142,59 @@ class SensorShard:
     def _event_rows(self, happenings: list[Happening]) -> list[Rows]:
         if not happenings:
             return []
-        sensors = list(self._sensor_slots)
+        sensor_id = self._roster.sensor_id
+        where = [sensor_id(one.slot) if one.slot >= 0 else self._name for one in happenings]
+        about = [one.detector for one in happenings]
         columns: dict[str, ColumnData] = {
             "kind": [one.kind for one in happenings],
-            "subject": [
-                f"{one.detector} of {sensors[one.slot] if one.slot >= 0 else self._name}" for one in happenings
-            ],
+            "subject": [f"{what} of {who}" if what else who for what, who in zip(about, where, strict=True)],
             "generation": self._generation,
             "time": np.array([one.time_ms for one in happenings], np.int64),
             "detail": [one.detail for one in happenings],
         }
         return [Rows("events", len(happenings), columns)]
 
+    def _parts(self, readings: ReadingBatch) -> list[ReadingBatch]:
+        """The readings, cut where the watermark passes a time at which silent sensors are forgotten."""
+        step_ms = self._evict_step_ms
+        if not step_ms or not len(readings) or self._looked_ms // step_ms == int(readings.watermark_ms[-1]) // step_ms:
+            return [readings]
+        steps = readings.watermark_ms // step_ms
+        cuts = np.flatnonzero(steps[1:] != steps[:-1]) + 1
+        return [readings.take(part) for part in np.split(np.arange(len(readings)), cuts)]
+
+    @property
+    def _evict_step_ms(self) -> int:
+        return min(self._evict_after_ms, _EVICT_STEP_MS)
+
+    def _evict(self, readings: ReadingBatch, adopted_ms: int) -> list[Rows]:
+        """Before these readings: if the watermark has passed such a time, forget the sensors that are long silent."""
+        step_ms, watermark_ms = self._evict_step_ms, int(readings.watermark_ms[0]) if len(readings) else NO_WATERMARK
+        before_ms, self._looked_ms = self._looked_ms, max(self._looked_ms, watermark_ms)
+        if not step_ms or before_ms == NO_WATERMARK or before_ms // step_ms >= watermark_ms // step_ms:
+            return []
+        rows = self._close(max(watermark_ms, adopted_ms))
+        time_ms = watermark_ms // step_ms * step_ms
+        silent = self._checks.heard_ms() < time_ms - self._evict_after_ms
+        gone = np.flatnonzero(silent & self._roster.present())
+        if not len(gone):
+            return rows
+        names = [self._roster.sensor_id(sensor) for sensor in gone[:_NAMED].tolist()]
+        series = self._roster.dismiss(gone)
+        self._slot_of.forget()
+        self._checks.forget(gone)
+        self._detection.forget(gone)
+        self._cadence.forget(series)
+        self._panes.forget(series)
+        told = f"{len(gone)} sensors silent for quality.evict_after are forgotten: {', '.join(names)}"
+        return rows + self._event_rows(
+            [Happening("evicted", time_ms, told if len(gone) <= _NAMED else f"{told}, ...", "")]
+        )
+
     def _take_in(self, readings: ReadingBatch, adopted_ms: int) -> list[Rows]:
         slot = self._slot_of(readings.series, readings.code)
         self._grow()
-        sensor = self._sensor_of[slot]
+        sensor = self._roster.sensor_of[slot]
         checked = self._checks.check(
             slot=sensor,
             time_ms=readings.time_ms,
@@ -223,29 +251,17 @@ class SensorShard:
         self._panes.close(watermark_ms, self._cadence)
         return self._gap_rows(self._cadence.silent(watermark_ms // self._panes.pane_ms * self._panes.pane_ms))
 
-    def _slot(self, series: Series) -> int:
-        """The series' number, given out on first sight; `_grow` follows before it is used."""
-        slot = self._series_slots.setdefault(series, len(self._series))
-        if slot == len(self._series):
-            self._series.append(series)
-        return slot
-
     def _grow(self) -> None:
-        fresh = self._series[len(self._sensor_of) :]
-        if not fresh:
+        new = self._roster.newcomers()
+        if new is None:
             return
-        known = len(self._sensor_slots)
-        sensors = [self._sensor_slots.setdefault(one.sensor_id, len(self._sensor_slots)) for one in fresh]
-        first = dict(zip(reversed(sensors), reversed(fresh), strict=True))
-        self._sensor_of = np.concatenate([self._sensor_of, np.array(sensors, np.int64)])
-        for place, column in enumerate(self._columns.values()):
-            column.grow([one[place] for one in fresh])
-        self._limits = np.concatenate([self._limits, np.array([self._registry.limits(one) for one in fresh])])
-        self._checks.grow(len(self._sensor_slots))
-        new = [first[sensor] for sensor in range(known, len(self._sensor_slots))]
-        self._detection.grow([one.sensor_type for one in new], [self._registry.time_zone(one) for one in new])
-        self._cadence.grow([self._registry.interval_ms(one) for one in fresh])
-        self._panes.grow(fresh)
+        self._limits = resized(self._limits, int(new.slots.max()) + 1, np.nan)
+        self._limits[new.slots] = [self._registry.limits(one) for one in new.series]
+        self._checks.grow(int(new.sensor_slots.max(initial=-1)) + 1)
+        zones = [self._registry.time_zone(one) for one in new.sensors]
+        self._detection.enrol(new.sensor_slots, [one.sensor_type for one in new.sensors], zones)
+        self._cadence.enrol(new.slots, [self._registry.interval_ms(one) for one in new.series])
+        self._panes.enrol(new.slots, new.series)
 
     def _count(self, readings: ReadingBatch, checked: Checked) -> None:
         bucket = readings.offset // LEDGER_BUCKET * LEDGER_BUCKET
@@ -263,7 +279,7 @@ class SensorShard:
     def _reading_rows(
         self, readings: ReadingBatch, slot: Ints, status: Any, out_of_range: Flags, stuck: Flags, verdicts: Verdicts
     ) -> Rows:
-        columns = self._labels(slot)
+        columns = self._roster.labels(slot)
         columns |= {
             "topic": self._topic,
             "partition": self._partition,
@@ -295,9 +311,6 @@ class SensorShard:
             columns["label"] = readings.label
         return Rows("readings", len(slot), columns)
 
-    def _labels(self, slot: Ints, names: Sequence[str] = Series._fields) -> dict[str, ColumnData]:
-        return {name: self._columns[name].of(slot) for name in names}
-
     def _episode_rows(self, checked: Checked, slot: Ints) -> list[Rows]:
         told = checked.episodes
         if not len(told.kind):
@@ -314,7 +327,7 @@ class SensorShard:
     def _quality_rows(
         self, kind: ColumnData, slot: Ints, start_ms: Ints, end_ms: Ints, readings: Ints, value: Any
     ) -> Rows:
-        columns = self._labels(slot, ("sensor_id", "sensor_type", "location"))
+        columns = self._roster.labels(slot, ("sensor_id", "sensor_type", "location"))
         columns |= {
             "kind": kind,
             "topic": self._topic,
@@ -335,24 +348,18 @@ class SensorShard:
 
     def snapshot(self) -> tuple[Any, ...]:
         """Plain values and arrays."""
-        series = tuple(tuple(one) for one in self._series)
-        parts = (self._checks, self._cadence, self._detection, self._panes)
-        return (
-            STATE_VERSION,
-            series,
-            (self._watermark_ms, self._origin_ms),
-            self._ledger.state(),
-            *(p.snapshot() for p in parts),
-        )
+        parts = (self._roster, self._checks, self._cadence, self._detection, self._panes)
+        times = (self._watermark_ms, self._origin_ms, self._looked_ms)
+        return (STATE_VERSION, times, self._ledger.state(), *(part.snapshot() for part in parts))
 
     def load(self, state: tuple[Any, ...]) -> None:
         """Go on from `snapshot()`. Limits and intervals are those configured now."""
-        _, series, (self._watermark_ms, self._origin_ms), ledger, checks, cadence, detection, panes = state
-        for one in series:
-            self._slot(Series(*one))
+        _, times, ledger, roster, checks, cadence, detection, panes = state
+        self._watermark_ms, self._origin_ms, self._looked_ms = times
+        self._roster.load(roster)
         self._grow()
         self._ledger.load(ledger)
         self._checks.load(checks)
-        self._cadence.load(cadence, [self._registry.interval_ms(one) for one in self._series])
+        self._cadence.load(cadence)
         self._afresh = self._detection.load(detection)
         self._panes.load(panes)

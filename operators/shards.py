@@ -41,6 +41,10 @@ class CodeMap:
         self._series: SeriesDictionary | None = None
         self._numbers = np.empty(0, np.int64)
 
+    def forget(self) -> None:
+        """Ask anew: the numbers of series that are gone are free."""
+        self._series = None
+
     def __call__(self, series: SeriesDictionary, code: Codes) -> Ints:
         """(n,) codes -> (n,) numbers."""
         if series is not self._series:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from flows.commands.common import wide_console
 from flows.settings import Settings
 from infra.embedded.broker import Broker
 from infra.kafka.client import Connection
@@ -84,7 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--repeat", type=int, default=3, help="runs of each measurement; the median counts")
     parser.add_argument("--only", choices=("worker", "detection"), help="only this part; both when left out")
     options = parser.parse_args(arguments)
-    load, console = Load(messages=options.messages, sensors=options.sensors), Console()
+    load, console = Load(messages=options.messages, sensors=options.sensors), wide_console()
     if options.only != "worker":
         detection.run(Settings(), repeat=options.repeat, console=console)
     sys.exit(options.only != "detection" and not run(load, repeat=options.repeat, console=console))

@@ -83,7 +83,7 @@ def tflite_alone_us(*, repeat: int = 5, rows: int = 300) -> float:
 
 def _shard(settings: Settings, sensors: int) -> Detection:
     made = detection(settings)
-    made.grow(["temperature"] * sensors, [""] * sensors)
+    made.enrol(np.arange(sensors), ["temperature"] * sensors, [""] * sensors)
     return made
 
 

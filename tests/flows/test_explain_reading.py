@@ -82,7 +82,7 @@ def test_the_nearest_reading_is_explained_from_its_past(address: Address) -> Non
     assert [row["value"] for row in found.around] == values[SPIKE - EACH_SIDE : SPIKE + EACH_SIDE + 1]
     time_ms, value = (np.array(column) for column in zip(*readings()[: SPIKE + 1], strict=True))
     flow = Features([Doubled()])
-    flow.grow([""])
+    flow.enrol(np.zeros(1, np.int64), [""])
     in_order = np.arange(SPIKE + 1) != 120
     in_order[130] = False
     wanted = flow.take_in(np.zeros(SPIKE + 1, np.int64), time_ms, value, in_order).raw[-1]

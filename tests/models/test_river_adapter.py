@@ -207,7 +207,7 @@ def test_a_detector_on_features_needs_some() -> None:
 def test_a_sensor_whose_features_are_not_scaled_yet_teaches_nothing() -> None:
     """Till then it has the features of the clock alone, to which HalfSpaceTrees would keep for good."""
     features = Features()
-    features.grow(["UTC"])
+    features.enrol(np.zeros(1, np.int64), ["UTC"])
     detector = RiverDetector(FEATURE_NAMES, kind="river.anomaly.HalfSpaceTrees", params=HST)
     detector.grow(1)
     zero, one = np.zeros(1, np.int64), np.ones(1, np.bool_)

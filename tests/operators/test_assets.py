@@ -181,10 +181,10 @@ def test_assets_are_judged_by_location_or_not_at_all() -> None:
 
 def test_without_assets_nothing_is_kept_or_sent() -> None:
     store = TickStore(by="asset_id", tick_ms=1000, shards=8)
-    store.grow([Series("s1"), Series("s2", location="hall")])
+    store.enrol(np.arange(2), [Series("s1"), Series("s2", location="hall")])
     store.add(np.array([0, 1]), np.array([0, 1000]), np.array([1.0, 2.0]))
     assert store.messages(None) == {}
-    assert store.snapshot()[1] == ()
+    assert store.snapshot()[-1] == ()
 
 
 def test_ticks_are_judged_when_every_partition_has_passed_them() -> None:
@@ -231,7 +231,7 @@ def test_memory_is_counted() -> None:
         TickStore(by="asset_id", tick_ms=1000, shards=1),
     )
     assert shard.nbytes == 0
-    store.grow([Series("s1", asset_id="a"), Series("s2", asset_id="a")])
+    store.enrol(np.arange(2), [Series("s1", asset_id="a"), Series("s2", asset_id="a")])
     store.add(np.array([0, 1]), np.array([0, 1000]), np.array([1.0, 2.0]))
     shard.add("t/0/0", store.messages(None)[0])
     assert shard.nbytes == 2 * 4 * 8

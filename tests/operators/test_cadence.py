@@ -19,7 +19,7 @@ def observe(cadence: Cadence, *time_ms: int, slot: int = 0) -> list[tuple[int, i
 
 def cadence_of(*interval_ms: float) -> Cadence:
     cadence = Cadence(gap_factor=3, forget_after_ms=60_000)
-    cadence.grow(list(interval_ms))
+    cadence.enrol(np.arange(len(interval_ms)), interval_ms)
     return cadence
 
 
@@ -82,12 +82,12 @@ def test_expected_from_the_first_reading_until_forgotten() -> None:
 def test_a_snapshot_goes_on_with_the_intervals_configured_then() -> None:
     cadence = cadence_of(np.nan)
     observe(cadence, *range(0, 60, 10))
-    again = Cadence(gap_factor=3, forget_after_ms=60_000)
-    again.load(cadence.snapshot(), [np.nan])
+    again = cadence_of(np.nan)
+    again.load(cadence.snapshot())
     observe(cadence, 1000)  # must not reach the copy
     assert observe(again, 81) == [(50, 81, 2)]
-    configured = Cadence(gap_factor=3, forget_after_ms=60_000)
-    configured.load(again.snapshot(), [1000.0])
+    configured = cadence_of(1000.0)
+    configured.load(again.snapshot())
     assert observe(configured, 200) == []
-    again.grow([np.nan])
+    again.enrol(np.array([1]), [np.nan])
     assert observe(again, 5, slot=1) == []

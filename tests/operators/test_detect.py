@@ -30,7 +30,7 @@ def member(
 def detection(*members: NamedDetector, sensors: int = 1) -> Detection:
     weights = [float(one.role == "model") for one in members]
     made = Detection(members, verdict=Verdict(weights))
-    made.grow(["temperature"] * sensors, [""] * sensors)
+    made.enrol(np.arange(sensors), ["temperature"] * sensors, [""] * sensors)
     return made
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.detector import Batch, Floats, check_state
+from models.detector import Batch, Floats, Slots, check_state
 from models.importing import KindError
 from models.scaling import WARM_UP
 from models.slots import resized
@@ -19,7 +19,7 @@ AT = {name: place for place, name in enumerate(FEATURE_NAMES)}
 
 def features_of(*zones: str, own: tuple[str, ...] = ()) -> Features:
     features = Features([load_feature(path) for path in own])
-    features.grow(list(zones))
+    features.enrol(np.arange(len(zones)), zones)
     return features
 
 
@@ -152,6 +152,9 @@ class Doubled:
 
     def remember(self, batch: Batch) -> None:
         self._last[batch.slots] = batch.values
+
+    def reset(self, slots: Slots) -> None:
+        self._last[slots] = np.nan
 
     @property
     def nbytes(self) -> int:

@@ -43,7 +43,12 @@ def settings(
         Window(name="odd", size=Duration(25_000), hop=Duration(10_000), by=("sensor_id",)),
         Window(name="topic", size=Duration(10_000), by=("topic", "location")),
     )
-    checks = {"dedup_horizon": HORIZON_MS, "stuck_after": 6_000, "forget_after": 60_000} | quality
+    checks = {
+        "dedup_horizon": HORIZON_MS,
+        "stuck_after": 6_000,
+        "forget_after": 60_000,
+        "evict_after": 60_000,
+    } | quality
     return Settings(
         event_time=EventTime(lateness=Duration(LATENESS_MS), shards_per_partition=shards),
         quality=Quality(**{name: Duration(ms) for name, ms in checks.items()}),

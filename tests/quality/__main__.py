@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from flows import configuration
+from flows.commands.common import wide_console
 from flows.settings import Settings, SettingsError
 from models.importing import KindError
 from tests.quality import cost_section, nab, nab_section, report, simulator_section, skab, skab_section
@@ -101,7 +102,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Missed targets are only said; exit code 1 when something could not be done."""
-    options, console = parsed(arguments), Console()
+    options, console = parsed(arguments), wide_console()
     try:
         settings = configuration.load(options.config, {}) if options.config else Settings()
         sections = run(settings, options, console)

@@ -99,7 +99,7 @@ def predict(file: File, assets: Assets) -> Flags:
     """The verdict on each row: the file's sensors as one asset, in one causal pass over batches of rows."""
     tick_ms, slots = assets.tick.ms, np.arange(len(file.sensors))
     store = TickStore(by="asset_id", tick_ms=tick_ms, shards=1)
-    store.grow([Series(sensor, asset_id=file.name) for sensor in file.sensors])
+    store.enrol(slots, [Series(sensor, asset_id=file.name) for sensor in file.sensors])
     model = AssetModel(threshold=assets.threshold, warm_up=assets.warm_up, longest=assets.longest)
     shard = AssetShard(by="asset_id", tick_ms=tick_ms, model=model)
     rows: list[Rows] = []
