@@ -8,6 +8,7 @@ from bytewax.outputs import Sink
 
 from operators.batches import Rows
 from operators.intake import IntakeBatch, MakeIntake
+from operators.meter import UNMETERED, Meter
 from operators.registry import Registry
 
 
@@ -19,6 +20,7 @@ class Ports:
     tables: takes (key, Rows) items for any table; must be a FixedPartitionedSink, for the epoch waits for it.
     registry: what is known of sensors and types beforehand.
     close_at_end: close all windows at the end of input; only for bounded input that is not gone on with.
+    meter: watches the steps at work.
     """
 
     partitions: tuple[str, ...]
@@ -26,3 +28,4 @@ class Ports:
     tables: Sink[tuple[str, Rows]]
     registry: Registry
     close_at_end: bool = False
+    meter: Meter = UNMETERED

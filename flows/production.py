@@ -16,6 +16,7 @@ from infra.clickhouse.sink import ClickHouseSink
 from infra.kafka.admin import create_topic, partitions
 from infra.kafka.client import Connection
 from infra.kafka.source import KafkaSource
+from infra.observe.meters import StepMeter
 from infra.registry import read_file
 from infra.simulate.runner import wall_clock_ms
 from operators.intake import MakeIntake
@@ -114,4 +115,4 @@ def production_ports(
     def source(make: MakeIntake) -> GracefulSource:
         return GracefulSource(kafka_source, telling_restarts(make, address, start=kafka.start), failures)
 
-    return Ports(names, source, sink, registry(settings, known), close_at_end)
+    return Ports(names, source, sink, registry(settings, known), close_at_end, StepMeter())

@@ -12,12 +12,13 @@ from operators import steps
 def build(settings: Settings, ports: Ports) -> Dataflow:
     """Source -> clock per partition -> sensor shards -> window shards; all rows to one sink of tables."""
     parts = Parts(settings, ports)
+    at_end, meter = ports.close_at_end, ports.meter
     flow = Dataflow("sensors")
 
     batches = op.input("source", flow, ports.source(parts.intake))
-    clocked = steps.clock("clock", batches, announcer=parts.announcer(), make=parts.clock)
-    judged = steps.sensors("sensors", clocked.shards, make=parts.sensor_shard, close_at_end=ports.close_at_end)
-    windows = steps.windows("windows", judged.panes, make=parts.window_shard, close_at_end=ports.close_at_end)
+    clocked = steps.clock("clock", batches, announcer=parts.announcer(), make=parts.clock, meter=meter)
+    judged = steps.sensors("sensors", clocked.shards, make=parts.sensor_shard, close_at_end=at_end, meter=meter)
+    windows = steps.windows("windows", judged.panes, make=parts.window_shard, close_at_end=at_end, meter=meter)
 
     op.output("tables", op.merge("rows", clocked.rows, judged.rows, windows), ports.tables)
     return flow

@@ -15,11 +15,13 @@ from typing import NamedTuple
 
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
+from prometheus_client import Counter, Gauge
 
 from infra.clickhouse.client import Address, ClickHouseError, Outage, connect
 from infra.clickhouse.encode import merge, to_arrow
 from infra.clickhouse.gather import gather
 from infra.clickhouse.insert import insert
+from infra.observe import metrics
 from operators.batches import Rows
 
 LINGER_S = 0.1
@@ -52,6 +54,15 @@ class WriterStats:
     blocked_s: float = 0.0
     buffered_bytes: int = 0
     waiting_writes: int = 0
+
+
+_METRICS: dict[str, Counter | Gauge] = {
+    "failures": metrics.INSERT_RETRIES,
+    "outages": metrics.CLICKHOUSE_OUTAGES,
+    "blocked_s": metrics.WRITE_BLOCKED,
+    "buffered_bytes": metrics.BUFFERED_BYTES,
+}
+"""Counts of `WriterStats` that Prometheus is told as they are."""
 
 
 class _Piece(NamedTuple):
@@ -176,6 +187,8 @@ class Writer:
         self._raise_failure()
 
     def _count(self, **more: float) -> None:
+        for name in more.keys() & _METRICS.keys():
+            _METRICS[name].inc(more[name])
         self._stats = replace(self._stats, **{name: getattr(self._stats, name) + more[name] for name in more})
 
     def _raise_failure(self) -> None:
@@ -199,6 +212,7 @@ class Writer:
             error = caught
         with self._changed:
             self._error = error
+            metrics.BUFFERED_BYTES.dec(self._stats.buffered_bytes)  # of this writer, which is done
             self._changed.notify_all()
         if self._client is not None:
             self._client.close()
@@ -226,11 +240,13 @@ class Writer:
         while True:
             try:
                 self._client = self._client or connect(self._address)
-                insert(self._client, buffer.table, rows)
+                with metrics.INSERT_SECONDS.time():
+                    insert(self._client, buffer.table, rows)
                 break
             except ClickHouseError as error:
                 self._failed(error)
         self._outage.over()
+        metrics.INSERTED_ROWS.labels(buffer.table).inc(rows.num_rows)
         with self._changed:
             self._count(rows=rows.num_rows, inserts=1, buffered_bytes=-sum(p.rows.nbytes for p in self._in_flight))
             self._in_flight = []

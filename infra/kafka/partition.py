@@ -16,6 +16,7 @@ from infra.kafka.client import Connection, is_absence, is_refusal
 from infra.kafka.messages import offset_of, to_messages
 from infra.kafka.outage import Outage
 from infra.kafka.start import Start, first_since
+from infra.observe.meters import PartitionMeter
 from operators.intake import Intake, IntakeBatch, SourceState
 
 BATCH_MESSAGES = 20_000
@@ -110,6 +111,7 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
             on_error=self._on_error, on_commit=self._on_commit, on_statistics=self._on_statistics
         )
         self._awake: datetime | None = None
+        self._meter = PartitionMeter(topic, partition)
 
         self._position = resume_state[0] if resume_state else -1
         self._placed = False
@@ -132,6 +134,7 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
     @override
     def next_batch(self) -> list[IntakeBatch]:
         self._awake = datetime.now(UTC) + _COALESCE
+        self._meter.asked()
         if self._reader.stop.is_set():
             raise StopIteration
         if self._at_end():
@@ -151,9 +154,12 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
         if len(polled) >= _PLENTY:
             self._awake = None
         messages = self._sift(polled)
+        self._meter.polled(len(messages), held=room <= 0)
         if self._hasty and self._caught_up and not self._resting:
             self._rest()
-        return [self._feed(messages)] if messages else self._silence()
+        batches = [self._feed(messages)] if messages else self._silence()
+        self._meter.behind(self._lag())
+        return batches
 
     @override
     def next_awake(self) -> datetime | None:
@@ -162,6 +168,7 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
     @override
     def snapshot(self) -> SourceState:
         self._epoch_rows = 0
+        self._meter.snapshot()
         state = self._intake.snapshot()
         if self._position < 0:
             return state
@@ -178,6 +185,7 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
                 self._consumer.poll(0.02)
                 self._show_progress()
         self._reader.outage.end(self._name)
+        self._meter.close()
         # Consumer.close() would wait for a coordinator that may be away; letting go of it only ends its threads.
         del self._consumer
 
@@ -275,11 +283,17 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
         batch = self._intake.feed(messages)  # first: what it refuses to go on from is not read
         self._position = int(messages.offsets[-1]) + 1
         self._newest_kafka_ms = int(messages.kafka_ms[-1])
+        self._meter.fed(batch, len(messages))
         self._heard_s = monotonic()
         self._never_used = self._said_idle = self._suspicious = False
         self._reader.outage.end(self._name)
         self._epoch_rows += max(len(messages), len(batch.readings) if batch.readings is not None else 0)
         return batch
+
+    def _lag(self) -> int:
+        """Messages not read yet, by what librdkafka heard of last: nothing is asked."""
+        _, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, self._partition), cached=True)
+        return max(0, high - self._position)
 
     def _silence(self) -> list[IntakeBatch]:
         """Nothing came: say once that the partition is idle, when it is."""
