@@ -254,6 +254,28 @@ class Worker(_Section, frozen=True):
     max_epoch_rows: Count = 5_000_000
 
 
+class Observe(_Section, frozen=True):
+    """What a flow tells of itself.
+
+    log_format: lines for people, or one JSON object a line.
+    log_file: written beside stderr; a further process N writes into NAME-N of its own. Empty: none.
+    log_max_bytes, log_backups: a file of that size is put away, and so many of them are kept.
+    log_repeats: a message is said so often a minute, then counted.
+    max_cpu, min_memory, min_disk: shares of the machine; beyond them for a minute, it is degraded.
+    silent_after: for `watch`: wall-clock time after which a partition, a topic or the flow is silent.
+    """
+
+    log_format: Literal["text", "json"] = "text"
+    log_file: str = ""
+    log_max_bytes: Count = 10_000_000
+    log_backups: Count = 5
+    log_repeats: Count = 10
+    max_cpu: Share = 0.95
+    min_memory: Share = 0.05
+    min_disk: Share = 0.05
+    silent_after: Duration = Duration(60_000)
+
+
 DEFAULT_WINDOWS = (
     Window(name="1m", size=Duration(60_000), by=("location", "sensor_type")),
     Window(name="5m/30s", size=Duration(300_000), hop=Duration(30_000), by=("location", "sensor_type")),
@@ -346,6 +368,7 @@ class Settings(_Section, frozen=True):
     registry: Registry = Registry()
     clickhouse: ClickHouse = ClickHouse()
     worker: Worker = Worker()
+    observe: Observe = Observe()
     simulate: SimulationConfig = SimulationConfig()
     data_dir: str = ".streamgauge"
     """Where the embedded broker and ClickHouse keep their data."""
