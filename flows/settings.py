@@ -247,16 +247,23 @@ class Worker(_Section, frozen=True):
     epoch: distance of snapshots, whole seconds; also how often sinks must be flushed.
     recovery_dir: where snapshots are kept.
     max_epoch_rows: readings one partition may take in per epoch, so that memory stays bounded.
+    max_restarts: of a cluster (`run --processes N`) whose processes die, in a row: without having run for two epochs in
+        between. Then it gives up.
+    drain_timeout: how long SIGTERM or Ctrl-C may take; what has not ended then is killed.
     """
 
     epoch: Duration = Duration(10_000)
     recovery_dir: str = ".streamgauge/recovery"
     max_epoch_rows: Count = 5_000_000
+    max_restarts: Annotated[int, msgspec.Meta(ge=0)] = 8
+    drain_timeout: Duration = Duration(60_000)
 
 
 class Observe(_Section, frozen=True):
     """What a flow tells of itself.
 
+    listen: "host:port" for /health/live, /health/ready and /metrics over HTTP, without login: loopback, or where only
+        probes get. Nothing listens when it is empty, for two flows on one machine would want the same port.
     log_format: lines for people, or one JSON object a line.
     log_file: written beside stderr; a further process N writes into NAME-N of its own. Empty: none.
     log_max_bytes, log_backups: a file of that size is put away, and so many of them are kept.
@@ -265,6 +272,7 @@ class Observe(_Section, frozen=True):
     silent_after: for `watch`: wall-clock time after which a partition, a topic or the flow is silent.
     """
 
+    listen: str = ""
     log_format: Literal["text", "json"] = "text"
     log_file: str = ""
     log_max_bytes: Count = 10_000_000
