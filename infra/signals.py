@@ -1,7 +1,7 @@
 """A request to stop, set from signal handlers."""
 
+import os
 import signal
-import sys
 import time
 from threading import Event
 from types import FrameType
@@ -36,14 +36,24 @@ class StopFlag(Event):
 
 
 def stop_on_signals() -> StopFlag:
-    """A flag that SIGTERM and SIGINT set, so that work ends in good order. A second one ends the process."""
+    """A flag that SIGTERM and SIGINT set, so that work ends in good order. A second one ends the process at once.
+
+    At once also as process 1 of a container, to which a signal left at its default does nothing, and whatever the main
+    thread is in: an exception would have to find its way through the flow first.
+    """
     stop = StopFlag()
 
     def told(signum: int, frame: FrameType | None) -> None:
         if stop.is_set():
-            sys.exit(128 + signum)
+            os._exit(128 + signum)
         stop.set()
 
     signal.signal(signal.SIGTERM, told)
     signal.signal(signal.SIGINT, told)
     return stop
+
+
+def ignore_signals() -> None:
+    """All is done; told once more, Python's own end would be taken for a failure."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -66,9 +66,7 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = _REQUESTS
 
-    def __init__(
-        self, host: str, port: int, checks: dict[str, Troubles], metrics: Callable[[], bytes] | None
-    ) -> None:
+    def __init__(self, host: str, port: int, checks: dict[str, Troubles], metrics: Callable[[], bytes] | None) -> None:
         self.checks = checks
         self.metrics = metrics
         self._room = threading.BoundedSemaphore(_REQUESTS)

@@ -13,6 +13,7 @@ from tests.kafka import new_topic
 from tests.running import Site, assert_same_rows, create_tables, processes_of_cluster, produce, simulated
 
 MESSAGES = 4_000
+PARTITIONS = 4
 STEP = 500
 """So many readings are stored between two disturbances."""
 
@@ -25,7 +26,7 @@ MakeSite = Callable[[str], Site]
 @pytest.fixture(scope="module")
 def make_site(broker: Broker, clickhouse: EmbeddedClickHouse, tmp_path_factory: pytest.TempPathFactory) -> MakeSite:
     """Makes places to run on one topic, each with a database of its own."""
-    topic = new_topic(broker, partitions=4)
+    topic = new_topic(broker, partitions=PARTITIONS)
     produce(broker.bootstrap, topic, simulated(MESSAGES))
     home: Path = tmp_path_factory.mktemp("recovery")
 
@@ -65,24 +66,26 @@ def test_kill_9_in_mid_stream_changes_no_row(make_site: MakeSite, undisturbed: S
     assert any(detail.startswith("goes on at offset") for detail in told)
 
 
-def test_a_cluster_whose_process_is_killed_ends_and_goes_on(make_site: MakeSite, undisturbed: Site) -> None:
-    site = make_site("cluster")
-    with site.worker("--processes", "2", **SLOW) as cluster:
+def test_a_cluster_whose_process_is_killed_restarts_by_itself(make_site: MakeSite, undisturbed: Site) -> None:
+    site, total = make_site("cluster"), len(undisturbed.stored("readings"))
+    with site.worker("--processes", "2", "--until-end", **SLOW) as cluster:
         site.waits_for(STEP)
         _, second = processes_of_cluster(cluster.pid)
         os.kill(second, SIGKILL)
-        code = cluster.wait(20)
-        assert code not in (None, 0), site.log
-        assert not processes_of_cluster(cluster.pid)
-    site.run_to_end("--processes", "2")
+        site.says("process 1 died with signal 9 (SIGKILL); restarting in 0.5 s")
+        site.says("; running", times=2)
+        assert len(site.stored("readings")) < total, "killed too late to show anything"
+        assert cluster.wait(90) == 0, site.log
     assert_same_rows(site, undisturbed)
+    assert len(site.complaints) == 1, site.log
+    assert sum(row["kind"] == "restart" for row in site.stored("events")) == 2 * PARTITIONS
 
 
-def test_sigterm_drains_and_one_store_serves_one_two_and_again_one_process(
+def test_sigterm_drains_and_one_store_serves_one_three_and_two_processes(
     make_site: MakeSite, undisturbed: Site
 ) -> None:
     site, total, started = make_site("rescaled"), len(undisturbed.stored("readings")), 0
-    for processes in (1, 2, 1):
+    for processes in (1, 3, 2):
         started += processes
         with site.worker("--processes", str(processes), **SLOW) as worker:
             site.says("runs over", times=started)
