@@ -108,6 +108,25 @@ def group_lag(connection: Connection, group: str, topics: Sequence[str]) -> tupl
         return tuple(lags)
 
 
+def newest_times_ms(connection: Connection, topics: Sequence[str]) -> dict[tuple[str, int], int]:
+    """Kafka time stamp of the newest message of each topic and partition that holds one. Raises KafkaFailure."""
+    with _observer(connection) as consumer:
+        places = []
+        for topic in topics:
+            for number in range(_partition_count(connection, consumer, topic)):
+                low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=_ANSWER_TIMEOUT_S)
+                if low < high:
+                    places.append(TopicPartition(topic, number, high - 1))
+        consumer.assign(places)
+        newest: dict[tuple[str, int], int] = {}
+        deadline_s = time.monotonic() + _ANSWER_TIMEOUT_S
+        while len(newest) < len(places) and time.monotonic() < deadline_s:
+            for message in consumer.consume(len(places), _PAUSE_S / 4):
+                if message.error() is None:
+                    newest[message.topic(), message.partition()] = message.timestamp()[1]
+        return newest
+
+
 def sample_keys(connection: Connection, topic: str, *, per_partition: int = 2_000) -> dict[bytes | None, set[int]]:
     """The keys of each partition's newest messages, and in which partitions each occurs; None is "no key".
 
