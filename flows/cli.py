@@ -22,6 +22,7 @@ COMMANDS = {
     "backtest": ("backtest:backtest", "Judge a recorded file as the flow would have; no broker, no ClickHouse."),
     "train": ("train:train", "Train a TFLite model on normal readings, without TensorFlow."),
     "query": ("query:query", "Ask ClickHouse."),
+    "rebuild": ("rebuild:rebuild", "Compute a past range once more: new windows, late data, corrected settings."),
     "db": ("db:app", "The tables in ClickHouse."),
     "check": ("check:check", "Try out configuration, broker, topics, keys, ClickHouse and schema."),
     "explain-reading": ("explain_reading:explain_reading", "What made the verdict on one reading."),
