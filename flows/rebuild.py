@@ -29,6 +29,7 @@ writes, it has written some of the rows, and the next run finds the rest to diff
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -42,7 +43,6 @@ import numpy as np
 from bytewax.dataflow import Dataflow
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from bytewax.testing import TestingSink, TestingSource
-from clickhouse_connect.driver.client import Client
 from typing_extensions import override
 
 from flows.graceful import Failures, GracefulSource
@@ -53,7 +53,8 @@ from flows.rebuild_source import StoredSource
 from flows.sensors import build
 from flows.settings import Settings, SettingsError
 from flows.worker import work
-from infra.clickhouse.client import Address
+from infra.clickhouse import schema_check
+from infra.clickhouse.client import Address, connect
 from infra.clickhouse.rebuild import REBUILT, Change, Slice, Workbench
 from infra.clickhouse.rebuild_source import ReadingStore, closed, just_stored
 from infra.clickhouse.registry import load_registry
@@ -97,7 +98,7 @@ def moment(ms: int) -> str:
 
 
 class Rebuild:
-    """One rebuild: `compute`, look at `changes`, `publish`; within an open workbench.
+    """One rebuild: within `open`, `compute`, look at `changes`, `publish`.
 
     stop: looked at often; Stopped is raised when it is set.
     """
@@ -107,7 +108,6 @@ class Rebuild:
         settings: Settings,
         request: Request,
         *,
-        client: Client,
         address: Address,
         stop: Event,
         told: Told = lambda what, done, total: None,
@@ -116,15 +116,27 @@ class Rebuild:
         quality = msgspec.structs.replace(settings.quality, dead_letter_share=1.0)
         self._settings = msgspec.structs.replace(settings, quality=quality)
         self._request = request
-        self._client, self._address = client, address
+        self._client, self._address = connect(address), address
         self._stop, self._told = stop, told
-        self._registry = _known(settings, client)
+        self._registry = self._known(settings)
         self._slices: list[Slice] = []
         windows = [(one.name, one.size_ms, one.hop_ms) for one in window_specs(settings)]
-        self.bench = Workbench(client, windows=windows)
+        self._bench = Workbench(self._client, windows=windows)
 
-    def check(self) -> None:
-        """Raises SettingsError when the range is not closed."""
+    @contextmanager
+    def open(self, *, discard: bool = False) -> Iterator[None]:
+        """Scratch tables, dropped afterwards.
+
+        discard: drop those that a rebuild that was killed has left.
+        Raises SettingsError when the range is not closed, ClickHouseError.
+        """
+        with self._client:
+            schema_check.check(self._client)
+            self._check()
+            with self._bench.open(discard=discard):
+                yield
+
+    def _check(self) -> None:
         request, lateness_ms = self._request, self._settings.event_time.lateness.ms
         reached_ms = closed(self._client, lateness_ms=lateness_ms)
         if reached_ms is None:
@@ -137,12 +149,16 @@ class Rebuild:
         if just_stored(self._client, to_ms=request.to_ms, seconds=_SETTLE_S):
             time.sleep(_SETTLE_S)
 
+    def _known(self, settings: Settings) -> Registry:
+        file = settings.registry.file
+        return registry(settings, read_file(Path(file)) if file else load_registry(self._client))
+
     def compute(self) -> int:
         """Fill the scratch tables; the number of readings gone through. Raises SettingsError, Stopped and the like."""
         request, event_time = self._request, self._settings.event_time
-        database = self.bench.live
+        database = self._bench.live
         if request.source == "kafka":
-            database = self.bench.readings
+            database = self._bench.readings
             self._read_topics()
         store = ReadingStore(self._client, database, self._settings.kafka.topics, self._registry.complete)
         first_ms = store.first_ms()
@@ -168,7 +184,7 @@ class Rebuild:
                 store, names, slices, lateness_ms=event_time.lateness.ms, told=told, stopped=self._stop.is_set
             )
 
-        sink = ClickHouseSink(replace(self._address, database=self.bench.results))
+        sink = ClickHouseSink(replace(self._address, database=self._bench.results))
         tables = _RangeSink(sink, request.from_ms, request.to_ms)
         if names:
             flow = build(self._settings, Ports(names, source, tables, self._registry, close_at_end=True))
@@ -211,14 +227,14 @@ class Rebuild:
 
         flow = Dataflow("rebuild_read")
         batches = op.input("source", flow, GracefulSource(kafka, parts.intake, failures))
-        sink = ClickHouseSink(replace(self._address, database=self.bench.readings))
+        sink = ClickHouseSink(replace(self._address, database=self._bench.readings))
         op.output("readings", op.flat_map("rows", batches, rows), sink)
         work(flow, epoch=settings.worker.epoch, recovery=None)
         failures.raise_first()
         self._go_on()
 
     def _refuse_loss(self) -> None:
-        shrunk = sum(self.bench.shrunk(part, to_ms=self._request.to_ms) for part in self._over("windows"))
+        shrunk = sum(self._bench.shrunk(part, to_ms=self._request.to_ms) for part in self._over("windows"))
         if shrunk:
             other = "stored" if self._request.source == "kafka" else "kafka"
             raise SettingsError(
@@ -231,17 +247,17 @@ class Rebuild:
         found: dict[tuple[str, str], Change] = {}
         for table in REBUILT:
             for part in self._over(table, "compared"):
-                for change in self.bench.changes(table, part, to_ms=self._request.to_ms):
+                for change in self._bench.changes(table, part, to_ms=self._request.to_ms):
                     key = (change.table, change.window)
                     found[key] = found[key] + change if key in found else change
         return list(found.values())
 
     def publish(self) -> int:
         """Write what differs; the generation it has. Raises ClickHouseError, Stopped."""
-        generation = self.bench.next_generation()
+        generation = self._bench.next_generation()
         for table in REBUILT:
             for part in self._over(table, "written"):
-                self.bench.publish(table, part, to_ms=self._request.to_ms, generation=generation)
+                self._bench.publish(table, part, to_ms=self._request.to_ms, generation=generation)
         return generation
 
     def _over(self, table: str, doing: str = "") -> Iterator[Slice]:
@@ -282,11 +298,6 @@ def as_read(topic: str, partition: int, readings: ReadingBatch) -> Rows:
     if readings.label is not None:
         columns["label"] = readings.label
     return Rows("readings", len(readings), columns)
-
-
-def _known(settings: Settings, client: Client) -> Registry:
-    file = settings.registry.file
-    return registry(settings, read_file(Path(file)) if file else load_registry(client))
 
 
 class _RangeSink(FixedPartitionedSink[Rows, None]):

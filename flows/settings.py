@@ -268,7 +268,7 @@ class Observe(_Section, frozen=True):
     log_file: written beside stderr; a further process N writes into NAME-N of its own. Empty: none.
     log_max_bytes, log_backups: a file of that size is put away, and so many of them are kept.
     log_repeats: a message is said so often a minute, then counted.
-    max_cpu, min_memory, min_disk: shares of the machine; beyond them for a minute, it is degraded.
+    max_cpu, min_memory, min_disk: shares of the machine; beyond them for a minute (processors: five) it is degraded.
     silent_after: for `watch`: wall-clock time after which a partition, a topic or the flow is silent.
     """
 

@@ -15,8 +15,6 @@ from rich.table import Table
 from flows.commands.common import Invocation, duration_ms, wide_console
 from flows.rebuild import Rebuild, Request, Stopped, Told, moment
 from flows.rehearsal import rehearse
-from infra.clickhouse import schema_check
-from infra.clickhouse.client import connect
 from infra.clickhouse.rebuild import Change
 from infra.signals import stop_on_signals
 from infra.simulate import cells
@@ -66,14 +64,12 @@ def rebuild(
     )
     stop, settings = stop_on_signals(), invocation.settings
     console = wide_console()
-    with invocation.clickhouse() as address, connect(address) as client, _progress() as told:
-        schema_check.check(client)
+    with invocation.clickhouse() as address, _progress() as told:
         rehearse(settings)
-        job = Rebuild(settings, request, client=client, address=address, stop=stop, told=told)
-        job.check()
+        job = Rebuild(settings, request, address=address, stop=stop, told=told)
         writing = False
         try:
-            with job.bench.open(discard=discard):
+            with job.open(discard=discard):
                 readings = job.compute()
                 changes = job.changes()
                 told("", 0, 0)

@@ -17,6 +17,7 @@ from flows.cluster import Cluster, wait_for_earlier
 from flows.commands.common import Invocation, is_peoples_error
 from flows.find import find
 from flows.graceful import Failures
+from flows.observing import machine_watched, set_up_logs
 from flows.production import clickhouse_address, production_ports
 from flows.readiness import PipeReport, Report, reporting
 from flows.recovery import STORE_PARTITIONS, Layout, open_store
@@ -79,6 +80,7 @@ def run(
         raise typer.BadParameter("--close needs --until-end: a stream that goes on closes its windows by itself")
     invocation: Invocation = context.obj
     stop = stop_on_signals()
+    set_up_logs(invocation.settings, process_id)
     asked = _Asked(name, invocation.settings, until_end, close)
     if process_id is not None and report_fd is not None:
         _work_in_cluster(asked, stop, PipeReport(report_fd), process_id, address or (), metrics_dir)
@@ -111,6 +113,7 @@ def _work_alone(asked: _Asked, stop: StopFlag) -> None:
     with (
         _served(asked.settings, live=list, ready=lambda: report.missing, metrics=exposition),
         beating(stop, systemd, drain_timeout_s=asked.settings.worker.drain_timeout.ms / 1000),
+        machine_watched(asked.settings),
     ):
         _work(asked, stop, report)
 
@@ -190,7 +193,10 @@ def _supervise(asked: _Asked, stop: StopFlag, processes: int) -> int:
             own = {"supervisor": exposition()}
             return merge(own if directory is None else pages(Path(directory)) | own)
 
-        with _served(settings, live=supervisor.live, ready=supervisor.ready, metrics=metrics):
+        with (
+            _served(settings, live=supervisor.live, ready=supervisor.ready, metrics=metrics),
+            machine_watched(settings),
+        ):
             return supervisor.run()
 
 

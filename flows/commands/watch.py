@@ -8,6 +8,7 @@ import typer
 
 from flows.commands.common import Invocation
 from flows.liveness import Watch
+from flows.observing import set_up_logs
 from flows.production import clickhouse_address, connection
 from flows.settings import SettingsError
 from infra.kafka.client import TopicMissing, Unreachable
@@ -48,6 +49,7 @@ def watch(
             f"observe.silent_after = {settings.observe.silent_after}: must be longer than worker.epoch = "
             f"{settings.worker.epoch}, for a flow says only then how far it is"
         )
+    set_up_logs(settings, "watch")
     stop = stop_on_signals()
     began_s = 0.0 if once else time.time()
     watching = Watch(settings, connection(settings), clickhouse_address(settings), never_s=began_s)

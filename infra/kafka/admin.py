@@ -122,8 +122,9 @@ def newest_times_ms(connection: Connection, topics: Sequence[str]) -> dict[tuple
         deadline_s = time.monotonic() + _ANSWER_TIMEOUT_S
         while len(newest) < len(places) and time.monotonic() < deadline_s:
             for message in consumer.consume(len(places), _PAUSE_S / 4):
-                if message.error() is None:
-                    newest[message.topic(), message.partition()] = message.timestamp()[1]
+                name, partition = message.topic(), message.partition()
+                if message.error() is None and name is not None and partition is not None:
+                    newest[name, partition] = message.timestamp()[1]
         return newest
 
 

@@ -30,11 +30,11 @@ def configure(
     backups: int = 5,
     repeats: int = 10,
     secrets: Sequence[str] = (),
-    process: int | None = None,
+    process: int | str | None = None,
 ) -> None:
     """Set the logging of this process up, on stderr and, if named, in a file. Raises OSError when it cannot be written.
 
-    process: number of this one in a cluster; two must not put one file away.
+    process: number or name of this one among several; two must not put one file away.
     secrets: texts that are never written, wherever they come from.
     """
     formatter = _Json(secrets, process) if form == "json" else _Text(secrets)
@@ -48,7 +48,7 @@ def configure(
     logging.basicConfig(level=logging.INFO, handlers=[Sparing(targets, repeats=repeats)], force=True)
 
 
-def of_process(file: Path, process: int | None) -> Path:
+def of_process(file: Path, process: int | str | None) -> Path:
     """logs/flow.log of process 2 is logs/flow-2.log."""
     return file if process is None else file.with_name(f"{file.stem}-{process}{file.suffix}")
 
@@ -140,7 +140,7 @@ class _Text(logging.Formatter):
 class _Json(logging.Formatter):
     """One object a line: time (RFC 3339, UTC), level, logger, message; process and trace where there is one."""
 
-    def __init__(self, secrets: Sequence[str], process: int | None) -> None:
+    def __init__(self, secrets: Sequence[str], process: int | str | None) -> None:
         super().__init__()
         self._secrets = secrets
         self._process = {} if process is None else {"process": process}

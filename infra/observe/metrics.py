@@ -196,8 +196,8 @@ def markdown() -> str:
     lines = [
         "# Metrics",
         "",
-        "What `/metrics` tells, per worker process (label `process`) and never per sensor. This page is made from",
-        "`infra/observe/metrics.py`: `python -m infra.observe.metrics > docs/metrics.md`.",
+        "What `/metrics` tells, never per sensor. Each process of a cluster tells for itself, with a label `process`:",
+        "its number, or `supervisor`. `python -m infra.observe.metrics > docs/metrics.md` makes this page.",
         "",
         "| metric | type | unit | labels | what it is |",
         "| --- | --- | --- | --- | --- |",

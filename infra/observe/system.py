@@ -8,7 +8,7 @@ import math
 import shutil
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,8 @@ from infra.observe import metrics
 LOOK_EVERY_S = 15.0
 LOOKS = 4
 """So many looks in a row must agree: a minute."""
+CPU_LOOKS = 20
+"""Of processors: five minutes, for a flow that catches up uses all it can get."""
 
 _PROC, _CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
 
@@ -59,7 +61,7 @@ class Judge:
     def judge(self, look: Look) -> list[Change]:
         """What has changed with this look."""
         changes = [
-            self._judge("cpu", look.cpu > self._max_cpu, f"processors are {look.cpu:.0%} busy"),
+            self._judge("cpu", look.cpu > self._max_cpu, f"processors are {look.cpu:.0%} busy", CPU_LOOKS),
             self._judge("memory", look.memory < self._min_memory, f"{look.memory:.1%} of memory is left"),
         ]
         for directory, left in look.disks.items():
@@ -67,11 +69,11 @@ class Judge:
             changes.append(self._judge(subject, left < self._min_disk, f"{left:.1%} of the disk is left"))
         return [change for change in changes if change is not None]
 
-    def _judge(self, subject: str, short: bool, detail: str) -> Change | None:
-        looks = self._looks.setdefault(subject, deque(maxlen=LOOKS))
+    def _judge(self, subject: str, short: bool, detail: str, looks_needed: int = LOOKS) -> Change | None:
+        looks = self._looks.setdefault(subject, deque(maxlen=looks_needed))
         looks.append(short)
         was = subject in self._degraded
-        if len(looks) < LOOKS or len(set(looks)) > 1 or short == was:
+        if len(looks) < looks_needed or len(set(looks)) > 1 or short == was:
             return None
         (self._degraded.add if short else self._degraded.discard)(subject)
         return Change("degraded" if short else "recovered", subject, detail)
@@ -103,7 +105,7 @@ class Machine:
 
 
 @contextmanager
-def watched(machine: Machine, judge: Judge, tell: Callable[[list[Change]], None]) -> Iterator[None]:
+def watched(machine: Machine, judge: Judge, tell: Callable[[Sequence[Change]], None]) -> Iterator[None]:
     """While in the block, look at the machine every 15 s; `tell`, called from another thread, takes what changes."""
     ended = threading.Event()
 
@@ -120,7 +122,7 @@ def watched(machine: Machine, judge: Judge, tell: Callable[[list[Change]], None]
         ended.set()
 
 
-def look_once(machine: Machine, judge: Judge, tell: Callable[[list[Change]], None]) -> None:
+def look_once(machine: Machine, judge: Judge, tell: Callable[[Sequence[Change]], None]) -> None:
     """Look, update the metrics, say what has changed in the log, and tell it."""
     look = machine.look()
     metrics.CPU_BUSY.set(look.cpu)

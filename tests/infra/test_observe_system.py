@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from infra.observe import system
-from infra.observe.system import LOOKS, Change, Judge, Look, Machine, look_once
+from infra.observe.system import CPU_LOOKS, LOOKS, Change, Judge, Look, Machine, look_once
 
 
 def judge() -> Judge:
@@ -19,19 +19,21 @@ def look(*, cpu: float = 0.5, memory: float = 0.5, disk: float = 0.5) -> Look:
 
 
 @pytest.mark.parametrize(
-    ("short", "subject"),
-    [(look(cpu=0.95), "cpu"), (look(memory=0.05), "memory"), (look(disk=0.1), "disk data")],
+    ("short", "subject", "looks"),
+    [(look(cpu=0.95), "cpu", CPU_LOOKS), (look(memory=0.05), "memory", LOOKS), (look(disk=0.1), "disk data", LOOKS)],
 )
-def test_degraded_is_what_lasts_and_recovered_what_has_passed_for_as_long(short: Look, subject: str) -> None:
+def test_degraded_is_what_lasts_and_recovered_what_has_passed_for_as_long(
+    short: Look, subject: str, looks: int
+) -> None:
     one = judge()
-    told = [one.judge(short) for _ in range(2 * LOOKS)] + [one.judge(look()) for _ in range(2 * LOOKS)]
+    told = [one.judge(short) for _ in range(2 * looks)] + [one.judge(look()) for _ in range(2 * looks)]
     changes = {at: [(change.kind, change.subject) for change in some] for at, some in enumerate(told) if some}
-    assert changes == {LOOKS - 1: [("degraded", subject)], 3 * LOOKS - 1: [("recovered", subject)]}
+    assert changes == {looks - 1: [("degraded", subject)], 3 * looks - 1: [("recovered", subject)]}
 
 
 def test_a_moment_is_nothing_and_what_is_unknown_neither() -> None:
     one = judge()
-    looks = [look(cpu=1.0), look(), look(cpu=1.0), look(cpu=math.nan)] * LOOKS
+    looks = [look(cpu=1.0), look(), look(cpu=1.0), look(cpu=math.nan)] * CPU_LOOKS
     assert not any(one.judge(each) for each in looks)
 
 

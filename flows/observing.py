@@ -1,0 +1,63 @@
+"""What commands that run for long tell of themselves and of their machine, as [observe] says."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from flows.production import clickhouse_address
+from flows.settings import Settings, SettingsError
+from infra.clickhouse.client import ClickHouseError, connect
+from infra.clickhouse.events import Event, store
+from infra.observe import logs
+from infra.observe.system import Change, Judge, Machine, logger, watched
+
+_SECRET_WORDS = ("password", "secret")
+
+
+def set_up_logs(settings: Settings, process: int | str | None = None) -> None:
+    """Log as configured from here on. process: which one of several that log beside each other.
+
+    Raises SettingsError when the file cannot be written.
+    """
+    observe = settings.observe
+    try:
+        logs.configure(
+            form=observe.log_format,
+            file=observe.log_file,
+            max_bytes=observe.log_max_bytes,
+            backups=observe.log_backups,
+            repeats=observe.log_repeats,
+            secrets=secrets(settings),
+            process=process,
+        )
+    except OSError as error:
+        raise SettingsError(f"observe.log_file = '{observe.log_file}': {error.strerror}; name another file") from None
+
+
+def secrets(settings: Settings) -> list[str]:
+    """Every text among the settings that nobody may read."""
+    client = settings.kafka.client
+    hidden = [str(value) for name, value in client.items() if any(word in name for word in _SECRET_WORDS)]
+    return [one for one in (*hidden, str(settings.kafka.password), str(settings.clickhouse.password)) if one]
+
+
+@contextmanager
+def machine_watched(settings: Settings) -> Iterator[None]:
+    """While in the block, tell when this machine becomes short of something: once per machine, not per worker.
+
+    In the log, as metrics, and in `events`, where nothing else depends on it.
+    """
+    observe = settings.observe
+    judge = Judge(max_cpu=observe.max_cpu, min_memory=observe.min_memory, min_disk=observe.min_disk)
+    machine = Machine(tuple(dict.fromkeys((settings.worker.recovery_dir, settings.data_dir))))
+
+    def tell(changes: Sequence[Change]) -> None:
+        now_ms = round(time.time() * 1000)
+        try:
+            with connect(clickhouse_address(settings)) as client:
+                store(client, [Event(now_ms, change.kind, change.subject, change.detail) for change in changes])
+        except ClickHouseError as error:
+            logger.warning("this is not in the table events: %s", error)
+
+    with watched(machine, judge, tell):
+        yield
