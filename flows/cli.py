@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from flows.commands.common import Invocation, is_peoples_error
+from flows.commands.common import Invocation, peoples_error
 
 COMMANDS = {
     "demo": ("demo:demo", "Live sensors, windows and detectors on this machine, with an hour of history."),
@@ -98,9 +98,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        cause: BaseException | None = error
-        while cause is not None and not is_peoples_error(cause):
-            cause = cause.__cause__  # Bytewax wraps what a step raised
+        cause = peoples_error(error)
         if cause is None:
             raise
         console = Console(stderr=True, highlight=False)

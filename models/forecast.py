@@ -8,11 +8,20 @@ import numpy.typing as npt
 from models.compiled import compiled
 from models.detector import Batch, Floats, Slots, Times, check_state
 from models.deviation import LARGEST
-from models.hours import HOURS, KINDS_OF_HOURS, Places, When, circle_places, hour_of, neighbours
+from models.hours import (
+    HOURS,
+    KINDS_OF_HOURS,
+    Places,
+    Profile,
+    When,
+    circle_places,
+    hour_of,
+    hours_passed,
+    neighbours,
+    rate_of,
+)
 from models.slots import column, resized, slot_column
 
-HOUR_MS = 3_600_000
-SHORTEST_H = 1e-6
 FURTHEST = 1e30
 """Distances from the first value are cut to this: the profile is kept in single precision."""
 
@@ -21,8 +30,6 @@ WIDTH = 3.0 * 1.2533
 """Half the expected interval in mean absolute residuals: 3 standard deviations, if residuals are normal."""
 
 VERSION = 1
-
-Profile = npt.NDArray[np.float32]
 
 
 class _Past(NamedTuple):
@@ -187,11 +194,9 @@ def _learn(
         recent[LEARNT] += 1.0
         recent[LEVEL] += residual / min(recent[LEARNT], level)
         recent[SPREAD] += (abs(residual) - recent[SPREAD]) / min(recent[LEARNT], level)
-        passed = min(max((now_ms - newest[slot]) / HOUR_MS, SHORTEST_H), 1.0)
-        newest[slot] = max(now_ms, newest[slot])
+        passed = hours_passed(newest, slot, now_ms)
         first, second, weight = neighbours(hour)
         for place, part in ((first, 1.0 - weight), (second, weight)):
             if part > 0.0:
-                known = min(profile[1, place] + part * passed, days)
-                profile[0, place] += np.float32(part * passed / known * (value - profile[0, place]))
-                profile[1, place] = known
+                rate = rate_of(profile, place, part * passed, days)
+                profile[0, place] += np.float32(rate * (value - profile[0, place]))

@@ -15,6 +15,11 @@ KINDS_OF_HOURS = 2 * HOURS
 CIRCLES = ("hour_sin", "hour_cos", "day_sin", "day_cos")
 
 Places = npt.NDArray[np.int64]
+Profile = npt.NDArray[np.float32]
+
+
+HOUR_MS = 3_600_000
+SHORTEST_H = 1e-6
 
 
 class When(NamedTuple):
@@ -58,3 +63,19 @@ def neighbours(hour: float) -> tuple[int, int, float]:
     place = hour - kind - 0.5
     first = int(np.floor(place))
     return kind + first % HOURS, kind + (first + 1) % HOURS, place - first
+
+
+@compiled
+def hours_passed(newest: Times, slot: int, now_ms: int) -> float:
+    """Hours since a sensor's newest reading, at most one: what a reading weighs in a profile. It is the newest now."""
+    passed = min(max((now_ms - newest[slot]) / HOUR_MS, SHORTEST_H), 1.0)
+    newest[slot] = max(now_ms, newest[slot])
+    return float(passed)
+
+
+@compiled
+def rate_of(profile: Profile, place: int, hours: float, most: float) -> float:
+    """How far an entry moves towards a reading that weighs so many hours; profile[1] counts them, up to `most`."""
+    known = min(profile[1, place] + hours, most)
+    profile[1, place] = known
+    return float(hours / known)

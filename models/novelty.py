@@ -9,8 +9,8 @@ from models.calibration import Calibration
 from models.compiled import compiled
 from models.detector import Batch, Floats, Slots, Times, check_state
 from models.deviation import LARGEST
-from models.forecast import FURTHEST, HOUR_MS, SHORTEST_H
-from models.hours import KINDS_OF_HOURS, Places, When, circle_places, hour_of, neighbours
+from models.forecast import FURTHEST
+from models.hours import KINDS_OF_HOURS, Places, When, circle_places, hour_of, hours_passed, neighbours, rate_of
 from models.slots import column, resized, slot_column
 
 LEVEL_READINGS = 500.0
@@ -252,16 +252,13 @@ def _learn(
         recent[LONG] += weight * (value - recent[LONG])
         recent[SHORT] += (value - recent[SHORT]) / min(recent[LEARNT], SHORT_READINGS)
         recent[SIZE] += (abs(residual) - recent[SIZE]) / min(recent[LEARNT], 10.0 * LEVEL_READINGS)
-        passed = min(max((now_ms - newest[slot]) / HOUR_MS, SHORTEST_H), 1.0)
-        newest[slot] = max(now_ms, newest[slot])
+        passed = hours_passed(newest, slot, now_ms)
         first, second, share = neighbours(hour)
         for place, part in ((first, 1.0 - share), (second, share)):
             if part > 0.0:
-                known = min(profile[1, place] + part * passed, PROFILE_HOURS)
-                rate = part * passed / known
+                rate = rate_of(profile, place, part * passed, PROFILE_HOURS)
                 profile[0, place] += np.float32(rate * (value - profile[0, place]))
                 profile[2, place] += np.float32(rate * (abs(residual) - profile[2, place]))
-                profile[1, place] = known
         _count(recent, histograms[slot], value)
 
 

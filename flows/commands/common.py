@@ -66,6 +66,14 @@ def wide_console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=_WIDE)
 
 
+def peoples_error(error: BaseException) -> BaseException | None:
+    """What a user, an operator or a machine did wrong behind an error, Bytewax wraps what a step raised; else None."""
+    cause: BaseException | None = error
+    while cause is not None and not is_peoples_error(cause):
+        cause = cause.__cause__
+    return cause
+
+
 def is_peoples_error(error: BaseException) -> bool:
     """Whether it is something a user, an operator or a machine did wrong, to be shown as one line."""
     from flows.settings import SettingsError

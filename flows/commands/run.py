@@ -14,7 +14,7 @@ import typer
 from bytewax.recovery import RecoveryConfig
 
 from flows.cluster import Cluster, wait_for_earlier
-from flows.commands.common import Invocation, is_peoples_error
+from flows.commands.common import Invocation, peoples_error
 from flows.find import find
 from flows.graceful import Failures
 from flows.observing import machine_watched, set_up_logs
@@ -131,9 +131,7 @@ def _work_in_cluster(
         with published(metrics_dir, process) if metrics_dir is not None else nullcontext():
             _work(asked, stop, report, process, addresses)
     except Exception as error:
-        cause: BaseException | None = error
-        while cause is not None and not is_peoples_error(cause):
-            cause = cause.__cause__  # Bytewax wraps what a step raised
+        cause = peoples_error(error)
         if cause is None:
             raise
         report.refused(str(cause))

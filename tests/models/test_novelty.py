@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from models.detector import Batch, Floats
-from models.forecast import HOUR_MS
+from models.hours import HOUR_MS
 from models.novelty import BINS, CENTRE_READINGS, COLUMNS, KNOWN_VALUES, MIN_SAMPLES, Novelty
 
 MONDAY_MS = 4 * 24 * HOUR_MS  # 1970-01-05

@@ -9,7 +9,8 @@ import pytest
 from models.detector import Batch, Detector, Floats, Forecasting
 from models.deviation import Deviation
 from models.flatness import Flatness
-from models.forecast import HOUR_MS, SeasonalForecast
+from models.forecast import SeasonalForecast
+from models.hours import HOUR_MS
 
 DAY_MS = 24 * HOUR_MS
 MONDAY_MS = 4 * DAY_MS  # 1970-01-05
