@@ -22,6 +22,7 @@ from flows.production import clickhouse_address, production_ports
 from flows.readiness import PipeReport, Report, reporting
 from flows.recovery import STORE_PARTITIONS, Layout, open_store
 from flows.rehearsal import rehearse
+from flows.restarts import beginning_as_reset, tell_new_partitions
 from flows.settings import Settings, SettingsError
 from flows.supervision import Policy, Supervisor
 from flows.unsupervised import OwnReport, beating
@@ -103,7 +104,12 @@ class _Asked:
         """The recovery store; None when none is to be kept."""
         if self.close:
             return None
-        return open_store(Path(self.settings.worker.recovery_dir), Layout.of(self.name, self.settings))
+        return open_store(self.directory, Layout.of(self.name, self.settings))
+
+    @property
+    def directory(self) -> Path:
+        """Of the recovery store."""
+        return Path(self.settings.worker.recovery_dir)
 
 
 def _work_alone(asked: _Asked, stop: StopFlag) -> None:
@@ -145,6 +151,8 @@ def _work(
     build = find(asked.name)
     rehearse(settings)
     recovery = asked.recovery()
+    if recovery is not None:
+        settings = beginning_as_reset(settings, asked.directory)
     failures = Failures(report.failed)
     sink = ClickHouseSink(clickhouse_address(settings))
     try:
@@ -153,6 +161,8 @@ def _work(
         if stop.is_set():  # told to stop while waiting for one of them
             return
         raise
+    if recovery is not None:
+        tell_new_partitions(asked.directory, ports.partitions, clickhouse_address(settings))
     flow = build(settings, replace(ports, source=lambda make: ports.source(reporting(make, report))))
     report.reached(ports.partitions)
     logger.info("flow %s runs over %s", asked.name, ", ".join(ports.partitions))

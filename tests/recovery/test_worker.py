@@ -1,55 +1,10 @@
 """Workers that are killed, drained and rescaled in mid-stream end in the rows of an undisturbed run."""
 
 import os
-from collections.abc import Callable
-from pathlib import Path
 from signal import SIGKILL
 
-import pytest
-
-from infra.embedded.broker import Broker
-from infra.embedded.clickhouse import EmbeddedClickHouse
-from tests.kafka import new_topic
-from tests.running import Site, assert_same_rows, create_tables, processes_of_cluster, produce, simulated
-
-MESSAGES = 4_000
-PARTITIONS = 4
-STEP = 500
-"""So many readings are stored between two disturbances."""
-
-SLOW = {"WORKER__MAX_EPOCH_ROWS": "250"}
-"""At most so many readings a second from each of the four partitions."""
-
-MakeSite = Callable[[str], Site]
-
-
-@pytest.fixture(scope="module")
-def make_site(broker: Broker, clickhouse: EmbeddedClickHouse, tmp_path_factory: pytest.TempPathFactory) -> MakeSite:
-    """Makes places to run on one topic, each with a database of its own."""
-    topic = new_topic(broker, partitions=PARTITIONS)
-    produce(broker.bootstrap, topic, simulated(MESSAGES))
-    home: Path = tmp_path_factory.mktemp("recovery")
-
-    def make(name: str) -> Site:
-        site = Site(
-            home=home / name,
-            bootstrap=broker.bootstrap,
-            topic=topic,
-            clickhouse_port=clickhouse.port,
-            database=f"recovery_{name}_{topic[-8:]}",
-        )
-        create_tables(site)
-        return site
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def undisturbed(make_site: MakeSite) -> Site:
-    """A run from beginning to end."""
-    site = make_site("undisturbed")
-    site.run_to_end()
-    return site
+from tests.recovery.conftest import PARTITIONS, SLOW, STEP, MakeSite
+from tests.running import Site, assert_same_rows, processes_of_cluster
 
 
 def test_kill_9_in_mid_stream_changes_no_row(make_site: MakeSite, undisturbed: Site) -> None:
