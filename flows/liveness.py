@@ -7,10 +7,8 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from clickhouse_connect.driver.client import Client
-
 from flows.settings import Settings
-from infra.clickhouse.client import Address, ClickHouseError, Outage, connect
+from infra.clickhouse.client import Address, ClickHouseError, Client, Outage, connect
 from infra.clickhouse.events import Event, last_counted_s, open_silences, store
 from infra.kafka.admin import Lag, group_lag, newest_times_ms
 from infra.kafka.client import Connection

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from threading import Event
 
 import clickhouse_connect
-from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.client import Client as Client  # flows name the type from here
 from clickhouse_connect.driver.exceptions import Error, OperationalError
 from clickhouse_connect.driver.httpclient import HttpClient
 
