@@ -25,7 +25,7 @@ class Pulse:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Everything stored, as counted by the ledger and by the tables themselves."""
+    """Everything stored, as counted by the ledger."""
 
     messages: int
     readings: int
@@ -33,23 +33,9 @@ class Summary:
     late: int
     duplicates: int
     rejected: int
-    stored_readings: int
-    stored_rejects: int
     windows: int
     flagged: int
     faulty: int
-
-    @property
-    def differences(self) -> list[str]:
-        """Where the counts do not agree; empty when every reading is accounted for."""
-        found = []
-        if self.readings != (ends := self.on_time + self.late + self.duplicates + self.rejected):
-            found.append(f"readings in {self.readings:,} but {ends:,} on time, late, duplicate or rejected")
-        if self.stored_readings != self.on_time + self.late:
-            found.append(f"{self.stored_readings:,} stored readings, the ledger says {self.on_time + self.late:,}")
-        if self.stored_rejects != self.rejected:
-            found.append(f"{self.stored_rejects:,} dead letters, the ledger says {self.rejected:,}")
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +87,9 @@ class Story:
         columns = "messages, readings, on_time, late, duplicates, rejected"
         sums = ", ".join(f"sum({name})" for name in columns.split(", "))
         messages, readings, on_time, late, duplicates, rejected = self._rows(f"SELECT {sums} FROM ledger FINAL")[0]
-        (stored, flagged, faulty), *_ = self._rows(
-            "SELECT count(), countIf(is_anomaly), countIf(label NOT IN ('', 'normal')) FROM readings FINAL"
+        (flagged, faulty), *_ = self._rows(
+            "SELECT countIf(is_anomaly), countIf(label NOT IN ('', 'normal')) FROM readings FINAL"
         )
-        rejects = self._one("SELECT count() FROM dead_letters FINAL")
         windows = self._one("SELECT count() FROM windows FINAL")
         return Summary(
             messages=messages,
@@ -113,8 +98,6 @@ class Story:
             late=late,
             duplicates=duplicates,
             rejected=rejected,
-            stored_readings=stored,
-            stored_rejects=rejects,
             windows=windows,
             flagged=flagged,
             faulty=faulty,

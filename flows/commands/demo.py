@@ -12,15 +12,20 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from flows.commands.audit import look, told
 from flows.commands.common import Invocation, duration_ms
 from flows.demo import Course, Demo
 from flows.local import local_services
-from flows.production import prepare
+from flows.production import clickhouse_address, prepare
 from flows.settings import Settings
 from flows.story import Pulse, Rightness, Summary
+from infra.clickhouse.audit import Finding
+from infra.clickhouse.client import connect
 from infra.embedded.supervisor import Supervisor
 
 _LINE_EVERY_S = 5.0
+_DRAINED = -60
+"""The worker has ended, and so has counted everything."""
 
 
 def demo(
@@ -57,13 +62,15 @@ def demo(
                 _live(console, the_demo, seconds)
             with console.status("letting the flow finish"):
                 counted = the_demo.finish()
+                with connect(clickhouse_address(settings)) as client:
+                    found = look(client, settings, fresh_s=_DRAINED)
     if counted is None:  # stopped before anything ran
         return
     summary, comparison = counted
-    _say_summary(console, summary, the_demo.course)
+    _say_summary(console, summary, the_demo.course, found.findings)
     _say_comparison(console, comparison)
     _say_what_to_ask(console)
-    if summary.differences:
+    if found.findings:
         raise typer.Exit(1)
 
 
@@ -154,7 +161,7 @@ def _screen(pulse: Pulse, elapsed_s: float) -> RenderableType:
     return Group(figures, "", alarms)
 
 
-def _say_summary(console: Console, summary: Summary, course: Course) -> None:
+def _say_summary(console: Console, summary: Summary, course: Course, wrong: list[Finding]) -> None:
     rows = [
         ("readings in", summary.readings),
         ("= on time", summary.on_time),
@@ -179,9 +186,9 @@ def _say_summary(console: Console, summary: Summary, course: Course) -> None:
     if course.freshness is not None:
         middle, high = course.freshness
         console.print(f"  latency   newest stored reading {middle:.2f} s old (median), {high:.2f} s (p95)")
-    for difference in summary.differences:
-        console.print(f"  [bold red]the sums do not agree:[/] {difference}")
-    if not summary.differences:
+    for finding in wrong:
+        console.print(f"  [bold red]the sums do not agree:[/] {told(finding)}")
+    if not wrong:
         console.print("  [green]the sums agree: every reading is accounted for[/]")
 
 
