@@ -25,6 +25,7 @@ COMMANDS = {
     "rebuild": ("rebuild:rebuild", "Compute a past range once more: new windows, late data, corrected settings."),
     "db": ("db:app", "The tables in ClickHouse."),
     "audit": ("audit:audit_command", "Is everything that was read stored, and once?"),
+    "deadletters": ("deadletters:app", "What was refused: look at it, correct it, send it once more."),
     "state": ("state:app", "What a flow goes on from: look at it, back it up, begin anew."),
     "check": ("check:check", "Try out configuration, broker, topics, keys, ClickHouse and schema."),
     "explain-reading": ("explain_reading:explain_reading", "What made the verdict on one reading."),

@@ -9,7 +9,7 @@ from flows.ports import Ports
 from flows.restarts import telling_restarts
 from flows.settings import Settings
 from infra.clickhouse import migrate, schema_check
-from infra.clickhouse.client import Address, connect
+from infra.clickhouse.client import Address, Client, connect
 from infra.clickhouse.migrate import Retention
 from infra.clickhouse.registry import load_registry, save_registry
 from infra.clickhouse.sink import ClickHouseSink
@@ -76,6 +76,15 @@ def registry(settings: Settings, known: dict[str, SensorInfo]) -> Registry:
     return Registry(sensors=known, types=types, unknown_types=settings.registry.unknown_types)
 
 
+def known_registry(settings: Settings, client: Client) -> Registry:
+    """What is known of sensors, from the configured file, else from the table, and of types.
+
+    Raises RegistryError, ClickHouseError.
+    """
+    file = settings.registry.file
+    return registry(settings, read_file(Path(file)) if file else load_registry(client))
+
+
 def production_ports(
     settings: Settings, sink: ClickHouseSink, stop: Event, failures: Failures, *, stop_at_end: bool, close_at_end: bool
 ) -> Ports:
@@ -91,11 +100,9 @@ def production_ports(
     wait_s = 60.0 if stop_at_end else math.inf
     client = connect(address, wait_s=wait_s, stop=stop)
     schema_check.check(client)
+    known = known_registry(settings, client)
     if settings.registry.file:
-        known = read_file(Path(settings.registry.file))
-        save_registry(client, known, updated_ms=wall_clock_ms())
-    else:
-        known = load_registry(client)
+        save_registry(client, known.sensors, updated_ms=wall_clock_ms())
     client.close()
     names = partitions(connection(settings), kafka.topics, wait_s=wait_s, cancelled=stop.is_set)
 
@@ -115,4 +122,4 @@ def production_ports(
     def source(make: MakeIntake) -> GracefulSource:
         return GracefulSource(kafka_source, telling_restarts(make, address, start=kafka.start), failures)
 
-    return Ports(names, source, sink, registry(settings, known), close_at_end, StepMeter())
+    return Ports(names, source, sink, known, close_at_end, StepMeter())

@@ -33,7 +33,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from threading import Event
 from typing import Any, Literal
 
@@ -48,7 +47,7 @@ from typing_extensions import override
 from flows.graceful import Failures, GracefulSource
 from flows.parts import Parts, window_specs
 from flows.ports import Ports
-from flows.production import connection, registry
+from flows.production import connection, known_registry
 from flows.rebuild_source import StoredSource
 from flows.sensors import build
 from flows.settings import Settings, SettingsError
@@ -57,14 +56,11 @@ from infra.clickhouse import schema_check
 from infra.clickhouse.client import Address, connect
 from infra.clickhouse.rebuild import REBUILT, Change, Slice, Workbench
 from infra.clickhouse.rebuild_source import ReadingStore, closed, just_stored
-from infra.clickhouse.registry import load_registry
 from infra.clickhouse.sink import ClickHouseSink
 from infra.kafka.admin import partitions
 from infra.kafka.source import KafkaSource
-from infra.registry import read_file
 from operators.batches import LATE, NO_SEQ, ColumnData, Labels, ReadingBatch, Rows, Series
 from operators.intake import IntakeBatch, MakeIntake
-from operators.registry import Registry
 
 _SETTLE_S = 2
 _TAIL_MS = 60_000
@@ -118,7 +114,7 @@ class Rebuild:
         self._request = request
         self._client, self._address = connect(address), address
         self._stop, self._told = stop, told
-        self._registry = self._known(settings)
+        self._registry = known_registry(settings, self._client)
         self._slices: list[Slice] = []
         windows = [(one.name, one.size_ms, one.hop_ms) for one in window_specs(settings)]
         self._bench = Workbench(self._client, windows=windows)
@@ -148,10 +144,6 @@ class Rebuild:
             )
         if just_stored(self._client, to_ms=request.to_ms, seconds=_SETTLE_S):
             time.sleep(_SETTLE_S)
-
-    def _known(self, settings: Settings) -> Registry:
-        file = settings.registry.file
-        return registry(settings, read_file(Path(file)) if file else load_registry(self._client))
 
     def compute(self) -> int:
         """Fill the scratch tables; the number of readings gone through. Raises SettingsError, Stopped and the like."""

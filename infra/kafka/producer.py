@@ -17,6 +17,10 @@ _SERVE_EVERY = 1_000
 _POLL_S = 0.1
 
 
+BY_KEY = -1
+"""The partition that the key decides."""
+
+
 class Producer:
     """For one thread. Keys decide the partition (murmur2 as in Java clients, so that mixed producers agree).
 
@@ -53,18 +57,20 @@ class Producer:
         """Messages Kafka is known to have taken; rather too few, as librdkafka counts its own notices as queued."""
         return max(0, self._handed_over - len(self._producer) - self._failed)
 
-    def produce(self, topic: str, key: bytes, value: bytes, timestamp_ms: int) -> None:
+    def produce(self, topic: str, key: bytes, value: bytes, timestamp_ms: int, *, partition: int = BY_KEY) -> None:
         """Hand over one message; waits while the local queue is full. Raises DeliveryFailed."""
-        self.produce_many(topic, ((key, value, timestamp_ms),))
+        self.produce_many(topic, ((key, value, timestamp_ms),), partition=partition)
 
-    def produce_many(self, topic: str, messages: Iterable[tuple[bytes, bytes, int]]) -> None:
+    def produce_many(
+        self, topic: str, messages: Iterable[tuple[bytes, bytes, int]], *, partition: int = BY_KEY
+    ) -> None:
         """Hand over (key, value, timestamp_ms) messages; waits while the local queue is full. Raises DeliveryFailed."""
         produce, count = self._producer.produce, self._handed_over
         try:
             for key, value, timestamp_ms in messages:
                 while True:
                     try:
-                        produce(topic, value, key, timestamp=timestamp_ms)
+                        produce(topic, value, key, partition, timestamp=timestamp_ms)
                         break
                     except BufferError:
                         self._serve(_POLL_S)
