@@ -15,9 +15,6 @@ class Systemd:
         whose = environ.pop("WATCHDOG_PID", str(os.getpid()))
         # "@" stands for the zero byte that an abstract address begins with.
         self._address = "\0" + place[1:] if place.startswith("@") else place
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) if place else None
-        if self._socket is not None:
-            self._socket.setblocking(False)
         self._watched = watchdog_us.isdigit() and whose == str(os.getpid())
 
     def ready(self, status: str) -> None:
@@ -38,6 +35,9 @@ class Systemd:
             self._tell("WATCHDOG=1")
 
     def _tell(self, *lines: str) -> None:
-        if self._socket is not None:
-            with suppress(OSError):  # whoever listened is gone, or does not read: no reason to stop working
-                self._socket.sendto("\n".join(lines).encode(), self._address)
+        if not self._address:
+            return
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+            # Whoever listened is gone, or does not read: no reason to stop working.
+            told.setblocking(False)
+            told.sendto("\n".join(lines).encode(), self._address)
