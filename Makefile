@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench quality lock clean
+.PHONY: help install demo test lint format bench quality fuzz lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ bench: $(READY) ## speed of one worker beside its floor and Bytewax's own window
 
 quality: $(READY) ## how good the verdicts are, on public labels and simulated faults; ARGS="--only nab --quick"
 	$(BIN)/python -m tests.quality $(ARGS)
+
+fuzz: $(READY) ## a million damaged payloads through the intake: each is read or refused; ARGS="--batches 20 --seed 7"
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 lock: $(READY) ## renew both lock files from pyproject.toml
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements.lock pyproject.toml
