@@ -8,7 +8,8 @@ What it is for: a window that was configured later, readings that came late, a d
 What a rebuild makes is what the live flow would have made had it been configured as it is now and had no reading been
 late. All others are taken in the order of their offsets, so a range that nothing has changed about comes out as it is
 stored, to the last digit (mean and stddev within 1e-9). A late reading is taken just before it would have been late:
-it enters its windows, is usually out of order, and then teaches no detector, so that the verdicts on others stay.
+it enters its windows, is usually out of order, and then teaches no detector. Verdicts on others rarely turn, but their
+scores may differ slightly: an isolation forest draws its sample by the order of arrival.
 
 Which rows are written: those that differ from what is stored, or are not stored, and belong wholly to the range:
 readings and asset verdicts by their time, windows that begin and end in it, data-quality episodes that do. They get a
