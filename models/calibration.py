@@ -86,7 +86,6 @@ class Calibration:
     """
 
     def __init__(self, wanted: Sequence[Wanted]) -> None:
-        self._columns = len(wanted)
         self._places = np.array([k for k, want in enumerate(wanted) if want != "none"], np.int64)
         self._as_they_are = [k for k, want in enumerate(wanted) if want == "none"]
         self._novel = np.array([want in ("both", "novelty") for want in wanted], np.bool_)

@@ -125,11 +125,6 @@ class Roster:
         for place, column in enumerate(self._columns.values()):
             column.enrol(there, [one[place] for one in series])
 
-    @property
-    def sensors(self) -> int:
-        """How many there are."""
-        return len(self._sensor_slot_of)
-
     def present(self) -> Flags:
         """Whether there is a sensor, by sensor slot."""
         return np.array([one is not None for one in self._sensors], np.bool_)
@@ -137,10 +132,6 @@ class Roster:
     def sensor_id(self, sensor: int) -> str:
         """Who is at a sensor slot; "" for nobody."""
         return self._sensors[sensor] or ""
-
-    def series(self) -> list[Series | None]:
-        """By series slot; None where it is free."""
-        return list(self._series)
 
     def labels(self, slot: Ints, names: Sequence[str] = Series._fields) -> dict[str, ColumnData]:
         """(n,) series slots -> the columns of these names."""

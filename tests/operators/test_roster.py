@@ -43,7 +43,6 @@ def test_free_slots_are_given_out_anew_the_lowest_first() -> None:
     assert roster.dismiss(np.array([3, 1])).tolist() == [1, 3, 5]
     assert roster.sensor_of.tolist() == [0, NOBODY, 2, NOBODY, 4, NOBODY]
     assert roster.present().tolist() == [True, False, True, False, True]
-    assert roster.sensors == 3
     assert kept.tolist()[1] == "pump-1", "rows that were given out keep their labels"
     assert [roster.slot(pump(number)) for number in (7, 8, 9, 10)] == [1, 3, 5, 6]
     new = roster.newcomers()
