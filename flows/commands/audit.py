@@ -14,7 +14,7 @@ from rich.table import Table
 from flows.commands.common import Invocation, duration_ms, wide_console
 from flows.settings import Settings
 from infra.clickhouse.audit import Audit, Finding, audit
-from infra.clickhouse.client import ClickHouseError, Client, connect
+from infra.clickhouse.client import ClickHouseError, Client, Outage, connect
 from infra.clickhouse.events import Event, store
 from infra.signals import stop_on_signals
 from infra.simulate.runner import wall_clock_ms
@@ -46,17 +46,22 @@ def audit_command(
     """
     invocation: Invocation = context.obj
     settings, stop = invocation.settings, stop_on_signals()
-    pause_s = None if every is None else duration_ms(every, "--every") / 1000
+    say = _say_json if as_json else show
     with invocation.clickhouse() as address, connect(address) as client:
-        while True:
+        if every is None:
             found = look(client, settings, topic or [])
-            if as_json:
-                typer.echo(json.dumps(_plain(found)))
+            say(found)
+            raise typer.Exit(1 if found.findings else 0)
+        pause_s, outage = duration_ms(every, "--every") / 1000, Outage(str(address))
+        while True:
+            try:
+                found = look(client, settings, topic or [])
+            except ClickHouseError as error:
+                outage.failed(error, held="nothing is compared meanwhile")
             else:
-                show(found)
-            if pause_s is None:
-                raise typer.Exit(1 if found.findings else 0)
-            _tell(client, found.findings)
+                outage.over()
+                say(found)
+                _tell(client, found.findings)
             if stop.wait(pause_s):
                 return
 
@@ -66,7 +71,8 @@ def look(client: Client, settings: Settings, topics: Sequence[str] = (), *, fres
 
     fresh_s: how long what was stored may wait for being counted.
     """
-    retention_s = settings.clickhouse.retention.readings.ms // 1000
+    kept = settings.clickhouse.retention
+    retention_s = min(kept.readings, kept.others) // 1000
     found = audit(client, topics=topics, retention_s=retention_s, fresh_s=fresh_s)
     if found.findings:
         time.sleep(_AGAIN_S)
@@ -103,6 +109,10 @@ def show(found: Audit) -> None:
         )
     else:
         console.print("[green]every reading is accounted for[/]")
+
+
+def _say_json(found: Audit) -> None:
+    typer.echo(json.dumps(_plain(found)))
 
 
 def _plain(found: Audit) -> dict[str, Any]:

@@ -29,6 +29,7 @@ Reason = Annotated[str, typer.Option(help="Only those refused for this reason, s
 Since = Annotated[str, typer.Option(help="Only those sent since then: 2026-01-31T08:00:00Z.")]
 Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
 _SHOWN_WRONG = 10
+_AT_ONCE = 200
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -137,7 +138,12 @@ def redrive(
             judged = [judge.judge(one) for one in found]
         else:
             lines = _read(file)
-            found = dead_letters.letters(client, limit=limit, places=list(lines)) if lines else []
+            # A query travels in an address, which has its limits.
+            places = list(lines)
+            parts = [places[at : at + _AT_ONCE] for at in range(0, len(places), _AT_ONCE)]
+            found = [one for some in parts for one in dead_letters.letters(client, limit=limit, places=some)][:limit]
+            if others := len(lines) - len(found):
+                typer.echo(f"{others:,} lines are left out: sent before, unknown, or beyond --limit", err=True)
             judged = [judge.judge(one, lines[one.place].payload.encode()) for one in found]
         accepted = [one for one in judged if not one.why]
         _say_refused([one for one in judged if one.why])

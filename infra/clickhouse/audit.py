@@ -99,8 +99,8 @@ class Audit:
     """What was found.
 
     stretches: all that were compared. in_flight: how many of them are ahead of the ledger, as they may be.
-    expired: how many were so old that they were not compared. without_message: offsets within what was read that hold
-    no message: deleted, compacted, or marks of transactions.
+    expired: how many may have lost readings to retention, and were not compared.
+    without_message: offsets within what was read that hold no message: deleted, compacted, or marks of transactions.
     """
 
     stretches: list[Stretch]
@@ -115,7 +115,7 @@ class Audit:
 
 
 def audit(client: Client, *, topics: Sequence[str] = (), retention_s: int, fresh_s: int) -> Audit:
-    """Compare. Raises ClickHouseError.
+    """Compare counts; a reading lost beside one doubled in the same stretch is not seen. Raises ClickHouseError.
 
     topics: all when empty. retention_s: for which readings are kept. fresh_s: what was stored so lately may not have
     been counted yet; below 0 for none.
@@ -124,7 +124,7 @@ def audit(client: Client, *, topics: Sequence[str] = (), retention_s: int, fresh
     with explained("the audit", client):
         rows = client.query(_COMPARED, parameters=given).result_rows
     every = [_stretch(row) for row in rows]
-    kept = [one for one in every if not one.expired]
+    kept = _within_retention(every)
     findings = list(_never_read(kept))
     in_flight = 0
     for stretch, is_new in zip(kept, _are_newest(kept), strict=True):
@@ -143,6 +143,19 @@ def _stretch(row: Sequence[Any]) -> Stretch:
     counted = Counts(on_time, late, rejected)
     whole = (messages, readings, duplicates, counted, Counts(*stored))
     return Stretch(topic, partition, bucket, *whole, bool(fresh), bool(expired))
+
+
+def _within_retention(stretches: Sequence[Stretch]) -> list[Stretch]:
+    """Those of which no reading can have been removed yet.
+
+    The ledger says when a stretch was counted last, so when the next one began: the first one that was counted within
+    retention may hold readings from before.
+    """
+    kept: list[Stretch] = []
+    for some in _by_partition(stretches).values():
+        old = [place for place, one in enumerate(some) if one.expired]
+        kept += some[old[-1] + 2 :] if old else some
+    return kept
 
 
 def _by_partition(stretches: Sequence[Stretch]) -> dict[tuple[str, int], list[Stretch]]:

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from infra.clickhouse.audit import Audit, audit
+from infra.clickhouse.audit import Audit, Counts, Stretch, _within_retention, audit
 from infra.clickhouse.client import Address, connect
-from tests.recovery.conftest import SLOW, STEP, MakeSite
-from tests.running import Site
+from tests.recovery.conftest import SLOW, STEP
+from tests.running import MakeSite, Site
 
 YEAR_S = 365 * 86_400
 
@@ -93,3 +93,13 @@ def test_a_count_that_is_still_to_come_is_in_flight_and_one_of_long_ago_left_out
         left_out = audited(killed, retention_s=-10)
         assert (left_out.stretches, left_out.findings) == ([], [])
         assert left_out.expired == 4
+
+
+def test_a_stretch_that_began_before_retention_is_left_out_whenever_it_ended() -> None:
+    def stretch(number: int, *, partition: int = 0, expired: bool = False) -> Stretch:
+        none = Counts(0, 0, 0)
+        return Stretch("t", partition, number * 100_000, 0, 0, 0, none, none, fresh=False, expired=expired)
+
+    old = [stretch(0, expired=True), stretch(1, expired=True), stretch(2), stretch(3), stretch(4)]
+    young = [stretch(0, partition=1), stretch(1, partition=1)]
+    assert _within_retention(old + young) == old[3:] + young

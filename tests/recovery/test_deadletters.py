@@ -75,7 +75,9 @@ def test_corrected_payloads_are_sent_once(site: Site) -> None:
     file.write_text("".join(json.dumps(line) + "\n" for line in lines if line["reason"] in corrected))
     assert "2 would be sent" in deadletters(site, "redrive", str(file), "--dry-run").stdout
     assert "2 sent" in deadletters(site, "redrive", str(file)).stdout
-    assert "0 sent" in deadletters(site, "redrive", str(file)).stdout
+    again = deadletters(site, "redrive", str(file))
+    assert "0 sent" in again.stdout
+    assert "2 lines are left out: sent before" in again.stderr
     site.run_to_end()
     found = {(row["sensor_id"], row["value"]) for row in site.stored("readings")}
     assert found == {("a", 1.0), ("a", 7.0), ("c", 9.5)}
