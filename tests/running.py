@@ -14,18 +14,21 @@ from confluent_kafka import Producer as RawProducer
 
 from infra.clickhouse import migrate
 from infra.clickhouse.client import Address, connect
+from infra.embedded.broker import Broker
+from infra.embedded.clickhouse import EmbeddedClickHouse
 from infra.embedded.process import ChildProcess
 from infra.kafka.client import Connection
 from infra.kafka.producer import Producer
 from infra.simulate.config import SimulationConfig
 from infra.simulate.simulation import Message, Simulation
 from operators.records import TABLES
-from tests.kafka import eventually
+from tests.kafka import eventually, new_topic
 
 BEGIN_MS = 1_767_225_600_000
 """First event time of simulated streams: 2026-01-01T00:00:00Z."""
 
 Row = dict[str, Any]
+MakeSite = Callable[[str], "Site"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +130,25 @@ def create_tables(site: Site) -> None:
     """`streamgauge db init`."""
     with connect(Address(port=site.clickhouse_port, database=site.database)) as client:
         migrate.init(client)
+
+
+def sites(broker: Broker, clickhouse: EmbeddedClickHouse, home: Path, *, messages: int, partitions: int) -> MakeSite:
+    """Makes places to run on one new topic with so many simulated messages, each with a database of its own."""
+    topic = new_topic(broker, partitions=partitions)
+    produce(broker.bootstrap, topic, simulated(messages))
+
+    def make(name: str) -> Site:
+        site = Site(
+            home=home / name,
+            bootstrap=broker.bootstrap,
+            topic=topic,
+            clickhouse_port=clickhouse.port,
+            database=f"{home.name}_{name}_{topic[-8:]}",
+        )
+        create_tables(site)
+        return site
+
+    return make
 
 
 def simulated(messages: int) -> list[Message]:

@@ -38,6 +38,8 @@ class Proxy:
 
     def __init__(self, upstream_port: int, *, kafka: bool = False) -> None:
         self.port = 0
+        self.felt = 0
+        """How often somebody met a bad connection: pieces that were held, delayed or answered with an error."""
         self._upstream_port = upstream_port
         self._kafka = kafka
         self._weather = Weather()
@@ -123,6 +125,7 @@ class Proxy:
 
     async def _fail(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(_CHUNK_BYTES)
+        self.felt += 1
         writer.write(_HTTP_500)
         await writer.drain()
         writer.write_eof()
@@ -149,6 +152,7 @@ class Proxy:
         answers = _Answers(self._upstream_port, self.port) if self._kafka and back else None
         while chunk := await reader.read(_CHUNK_BYTES):
             weather = self._weather
+            self.felt += bool(weather.delay_s or weather.silent or (back and weather.unanswered))
             if weather.delay_s:
                 await asyncio.sleep(weather.delay_s)
             if weather.bytes_per_s:

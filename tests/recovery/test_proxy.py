@@ -33,6 +33,7 @@ def test_a_connection_that_is_gone_is_noticed_and_comes_back(broker: Broker, wea
             except Unreachable:
                 return False
 
+        assert not answers()
         proxy.set(Weather())
         proxy.cut()
         assert eventually(answers)

@@ -1,9 +1,7 @@
 """A past range computed once more, beside real Kafka and ClickHouse, against the live tables and the batch oracle."""
 
 import math
-from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
@@ -12,9 +10,8 @@ import pytest
 from infra.embedded.broker import Broker
 from infra.embedded.clickhouse import EmbeddedClickHouse
 from tests.flows.commands import streamgauge
-from tests.kafka import new_topic
 from tests.oracle import Window, window_rows
-from tests.running import BEGIN_MS, Row, Site, create_tables, produce, simulated
+from tests.running import BEGIN_MS, MakeSite, Row, Site, sites
 
 MESSAGES = 3_000
 END_MS = BEGIN_MS + MESSAGES * 200
@@ -30,28 +27,11 @@ TABLES = ("readings", "windows", "asset_verdicts", "data_quality", "ledger", "de
 PATIENT = {"EVENT_TIME__LATENESS": "5m"}
 """Settings by which none of the simulated readings is late."""
 
-MakeSite = Callable[[str], Site]
-
 
 @pytest.fixture(scope="module")
 def make_site(broker: Broker, clickhouse: EmbeddedClickHouse, tmp_path_factory: pytest.TempPathFactory) -> MakeSite:
     """Makes places to run on one topic, each with a database of its own."""
-    topic = new_topic(broker, partitions=4)
-    produce(broker.bootstrap, topic, simulated(MESSAGES))
-    home: Path = tmp_path_factory.mktemp("rebuild")
-
-    def make(name: str) -> Site:
-        site = Site(
-            home=home / name,
-            bootstrap=broker.bootstrap,
-            topic=topic,
-            clickhouse_port=clickhouse.port,
-            database=f"rebuild_{name}_{topic[-8:]}",
-        )
-        create_tables(site)
-        return site
-
-    return make
+    return sites(broker, clickhouse, tmp_path_factory.mktemp("rebuild"), messages=MESSAGES, partitions=4)
 
 
 def rebuild(site: Site, *arguments: str, env: dict[str, str] | None = None) -> CompletedProcess[str]:

@@ -19,8 +19,8 @@ from flows.store import copies, states
 from flows.store.files import StoreError, all_of, newest_snapshots, part_files, progress
 from infra.kafka.admin import create_topic
 from infra.kafka.client import Connection
-from tests.recovery.conftest import PARTITIONS, SLOW, STEP, MakeSite
-from tests.running import Site, assert_same_rows
+from tests.recovery.conftest import PARTITIONS, SLOW, STEP
+from tests.running import MakeSite, Site, assert_same_rows
 
 STORE_FILES = 4
 

@@ -3,8 +3,8 @@
 import os
 from signal import SIGKILL
 
-from tests.recovery.conftest import PARTITIONS, SLOW, STEP, MakeSite
-from tests.running import Site, assert_same_rows, processes_of_cluster
+from tests.recovery.conftest import PARTITIONS, SLOW, STEP
+from tests.running import MakeSite, Site, assert_same_rows, processes_of_cluster
 
 
 def test_kill_9_in_mid_stream_changes_no_row(make_site: MakeSite, undisturbed: Site) -> None:
