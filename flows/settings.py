@@ -1,67 +1,20 @@
 """Everything a flow can be told, as frozen structs; `flows.configuration` reads them from file and environment."""
 
-import re
 from typing import Annotated, Any, Literal
 
 import msgspec
 
+from flows.settings_edges import Mqtt as Mqtt
+from flows.settings_types import Count, Name, Port, Section, Share
+from flows.settings_types import Duration as Duration
+from flows.settings_types import Secret as Secret
+from flows.settings_types import SettingsError as SettingsError
 from infra.simulate.config import SimulationConfig
 
-_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-
-
-class SettingsError(Exception):
-    """The configuration is wrong; the message says which field, which value, what is allowed."""
-
-
-class Duration(int):
-    """A length of time in milliseconds, written as text with its unit: "500ms", "10s", "5m", "1h", "30d"."""
-
-    __slots__ = ()
-
-    @classmethod
-    def parse(cls, text: object) -> "Duration":
-        """Read "10s" and the like; ValueError says what is allowed."""
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)", text.strip()) if isinstance(text, str) else None
-        if match is None:
-            raise ValueError('expected a duration with its unit, such as "500ms", "10s", "5m", "1h" or "30d"')
-        return cls(round(float(match[1]) * _UNITS_MS[match[2]]))
-
-    @property
-    def ms(self) -> int:
-        """Milliseconds as a plain int."""
-        return int(self)
-
-    def __str__(self) -> str:
-        for unit in ("d", "h", "m", "s"):
-            if self and self % _UNITS_MS[unit] == 0:
-                return f"{self // _UNITS_MS[unit]}{unit}"
-        return f"{int(self)}ms"
-
-    __repr__ = __str__
-
-
-class Secret(str):
-    """Text that is never shown: repr hides it, `explain` and logs print "***"."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'***'"
-
-
-Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
-Count = Annotated[int, msgspec.Meta(ge=1)]
-Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_. /-]{0,63}$")]
 By = Literal["sensor_id", "sensor_type", "location", "asset_id", "unit", "topic"]
 
 
-class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Every section refuses fields it does not know, so that a typing error is found at start."""
-
-
-class Kafka(_Section, frozen=True):
+class Kafka(Section, frozen=True):
     """Where readings come from.
 
     start: earliest, latest or an RFC 3339 time; used only when there is no recovery store to go on from.
@@ -74,11 +27,11 @@ class Kafka(_Section, frozen=True):
     group: str = "streamgauge"
     start: str = "earliest"
     max_payload_bytes: Count = 1_000_000
-    client: dict[str, str | int | bool] = {}
+    client: dict[str, str | int | bool] = msgspec.field(default_factory=dict)
     password: Secret = Secret("")
 
 
-class EventTime(_Section, frozen=True):
+class EventTime(Section, frozen=True):
     """When is it: see the guarantees in the README.
 
     lateness: how much older than its partition's newest reading a reading may be and still count.
@@ -93,7 +46,7 @@ class EventTime(_Section, frozen=True):
     shards_per_partition: Annotated[int, msgspec.Meta(ge=1, le=256)] = 4
 
 
-class Quality(_Section, frozen=True):
+class Quality(Section, frozen=True):
     """Checks on each sensor's data.
 
     dedup_horizon: how far behind the watermark a repeated reading is still recognised.
@@ -113,7 +66,7 @@ class Quality(_Section, frozen=True):
     dead_letter_window: Count = 10_000
 
 
-class Window(_Section, frozen=True):
+class Window(Section, frozen=True):
     """A tumbling window, or a sliding one when `hop` is shorter than `size`. `by` are the columns it is grouped by."""
 
     name: Name
@@ -127,7 +80,7 @@ class Window(_Section, frozen=True):
         return (self.hop or self.size).ms
 
 
-class Drift(_Section, frozen=True):
+class Drift(Section, frozen=True):
     """Watches a detector's calibrated scores, of each sensor, for a lasting change; told in the table `events`.
 
     kind: a drift detector of River; PageHinkley runs compiled.
@@ -135,11 +88,11 @@ class Drift(_Section, frozen=True):
     """
 
     kind: str = "river.drift.PageHinkley"
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = msgspec.field(default_factory=dict)
     relearn: bool = False
 
 
-class Detector(_Section, frozen=True):
+class Detector(Section, frozen=True):
     """A detector by import path: ours, any of `river.anomaly`, your own.
 
     role: models are fused into the verdict; a challenger is scored beside them without a say; a rule flags by itself.
@@ -163,10 +116,10 @@ class Detector(_Section, frozen=True):
     learns: Literal["calm", "always"] = "calm"
     calibrated: bool = True
     drift: Drift | None = None
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-class Assets(_Section, frozen=True):
+class Assets(Section, frozen=True):
     """Sensors that are judged together, see models/asset.py.
 
     by: what an asset is; readings that do not say it are not judged so.
@@ -187,13 +140,13 @@ class Assets(_Section, frozen=True):
             raise ValueError(f"tick = {self.tick}: must be longer than 0")
 
 
-class Features(_Section, frozen=True):
+class Features(Section, frozen=True):
     """own: classes of one's own by import path, see models/feature.py; their columns follow the built-in ones."""
 
     own: tuple[str, ...] = ()
 
 
-class Verdict(_Section, frozen=True):
+class Verdict(Section, frozen=True):
     """When the models together raise an alarm.
 
     false_alarms_per_week: at most so many are wanted of a healthy sensor, on average.
@@ -202,7 +155,7 @@ class Verdict(_Section, frozen=True):
     false_alarms_per_week: Annotated[float, msgspec.Meta(gt=0)] = 1.0
 
 
-class SensorType(_Section, frozen=True):
+class SensorType(Section, frozen=True):
     """What is known of all sensors of one type; a sensor's own registry entry goes before it."""
 
     unit: str = ""
@@ -211,7 +164,7 @@ class SensorType(_Section, frozen=True):
     interval: Duration | None = None
 
 
-class Registry(_Section, frozen=True):
+class Registry(Section, frozen=True):
     """The sensor registry. file: CSV or TOML; without one the table `sensors` is read.
 
     unknown_types: whether a reading of a type that is configured nowhere is accepted or refused.
@@ -221,7 +174,7 @@ class Registry(_Section, frozen=True):
     unknown_types: Literal["accept", "refuse"] = "accept"
 
 
-class Retention(_Section, frozen=True):
+class Retention(Section, frozen=True):
     """How long rows are kept after they were stored."""
 
     readings: Duration = Duration(30 * 86_400_000)
@@ -229,7 +182,7 @@ class Retention(_Section, frozen=True):
     others: Duration = Duration(365 * 86_400_000)
 
 
-class ClickHouse(_Section, frozen=True):
+class ClickHouse(Section, frozen=True):
     """Where rows go, over ClickHouse's HTTP interface. password is better given in the environment."""
 
     host: str = "127.0.0.1"
@@ -241,7 +194,7 @@ class ClickHouse(_Section, frozen=True):
     retention: Retention = Retention()
 
 
-class Worker(_Section, frozen=True):
+class Worker(Section, frozen=True):
     """How a flow runs.
 
     epoch: distance of snapshots, whole seconds; also how often sinks must be flushed.
@@ -259,7 +212,7 @@ class Worker(_Section, frozen=True):
     drain_timeout: Duration = Duration(60_000)
 
 
-class Observe(_Section, frozen=True):
+class Observe(Section, frozen=True):
     """What a flow tells of itself.
 
     listen: "host:port" for /health/live, /health/ready and /metrics over HTTP, without login: loopback, or where only
@@ -360,7 +313,7 @@ DEFAULT_TYPES = {
 }
 
 
-class Settings(_Section, frozen=True):
+class Settings(Section, frozen=True):
     """Everything a flow can be told."""
 
     kafka: Kafka = Kafka()
@@ -378,5 +331,6 @@ class Settings(_Section, frozen=True):
     worker: Worker = Worker()
     observe: Observe = Observe()
     simulate: SimulationConfig = SimulationConfig()
+    mqtt: Mqtt = Mqtt()
     data_dir: str = ".streamgauge"
     """Where the embedded broker and ClickHouse keep their data."""
