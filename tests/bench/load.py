@@ -12,7 +12,7 @@ from infra.simulate.simulation import Message, Simulation
 
 PARTITIONS = 4
 INTERVAL_S = 2
-"""Each sensor sends so often. The slower, the more windows close per reading."""
+"""Each sensor sends so often unless said otherwise. The slower, the more windows close per reading."""
 START_MS = 1_800_000_000_000
 _STEP_ROWS = 20_000
 
@@ -25,10 +25,11 @@ def new_topics(connection: Connection, *topics: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """A stream of so many messages from so many sensors."""
+    """A stream of so many messages from so many sensors, each of which sends every interval_s."""
 
     messages: int
     sensors: int
+    interval_s: float = INTERVAL_S
 
     def produce(self, connection: Connection, topics: dict[str, int]) -> None:
         """Fill new topics, each with the first so many messages of the stream."""
@@ -42,7 +43,7 @@ class Load:
 
     def steps(self) -> Iterator[list[Message]]:
         """The stream in pieces."""
-        simulation = Simulation(SimulationConfig(sensors=self.sensors, rate=self.sensors / INTERVAL_S))
+        simulation = Simulation(SimulationConfig(sensors=self.sensors, rate=self.sensors / self.interval_s))
         encoders = [Encoder(series) for series in simulation.series]
         step_ms = simulation.rows_to_ms(_STEP_ROWS)
         left, start_ms = self.messages, START_MS

@@ -1,0 +1,62 @@
+"""The parts of `make bench ARGS="--only recovery"` one by one."""
+
+import argparse
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+from flows.commands.common import wide_console
+from tests.bench.load import INTERVAL_S, Load
+from tests.bench.recovery import store
+from tests.bench.recovery.figures import Figure, show
+from tests.bench.recovery.plant import Plant, plant
+
+_FOREVER = 1_000_000_000
+_EPOCH_S = 10.0
+"""As by default."""
+
+Part = Callable[[Plant, int], Iterator[Figure]]
+"""Given a plant and how many sensors."""
+
+
+def stored(plant: Plant, sensors: int, *, epoch_s: float = _EPOCH_S, epochs: int = 6) -> Iterator[Figure]:
+    """Writing and snapshots at the usual epoch."""
+    load = Load(messages=_FOREVER, sensors=sensors)
+    yield from store.written(load, store.watch(plant, load, epoch_s=epoch_s, epochs=epochs), epoch_s=epoch_s)
+
+
+def bounded(plant: Plant, sensors: int, *, epoch_s: float = 1.0, epochs: int = 120) -> Iterator[Figure]:
+    """The store's size over many short epochs, and their snapshots."""
+    moments = store.watch(plant, Load(messages=_FOREVER, sensors=sensors), epoch_s=epoch_s, epochs=epochs)
+    yield from store.bounded(moments, epoch_s=epoch_s)
+    yield from store.paused(moments, epoch_s=epoch_s)
+
+
+PARTS: dict[str, Part] = {"stored": stored, "bounded": bounded}
+
+
+def run(*, sensors: int, console: Console, parts: Iterable[str] = PARTS) -> None:
+    """Measure and print."""
+    figures: list[Figure] = []
+    for name in parts:
+        console.print(f"recovery: {name}")
+        with tempfile.TemporaryDirectory(prefix="streamgauge-bench-") as home, plant(Path(home)) as services:
+            figures += PARTS[name](services, sensors)
+    show(f"Recovery, {sensors:,} sensors, the default detectors, a reading every {INTERVAL_S} s", figures, console)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Missed targets are only said."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.recovery", description=__doc__)
+    parser.add_argument("--sensors", type=int, default=10_000)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all when left out")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.parts) - PARTS.keys():
+        parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    run(sensors=options.sensors, console=wide_console(), parts=options.parts or PARTS)
+
+
+if __name__ == "__main__":
+    main()
