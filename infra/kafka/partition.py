@@ -114,6 +114,7 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
         self._meter = PartitionMeter(topic, partition)
 
         self._position = resume_state[0] if resume_state else -1
+        self._end_event = -1
         self._placed = False
         self._end: int | None = None
         self._newest_kafka_ms: int | None = None
@@ -205,7 +206,7 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
         place = TopicPartition(self._topic, self._partition)
         try:
             _, high = self._consumer.get_watermark_offsets(place, timeout=_VERIFY_TIMEOUT_S)
-            if high > self._position:
+            if not self._is_at(high):
                 self._consumer.resume([place])
                 # librdkafka looks for resumed partitions once a second, or when something else is asked of the broker.
                 self._consumer.get_watermark_offsets(place, timeout=_VERIFY_TIMEOUT_S)
@@ -228,7 +229,7 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
             else:
                 place.offset = self._existing(place, low, high)
             self._consumer.assign([place])
-            self._resting = False
+            self._resting, self._end_event = False, -1
         except KafkaException as error:
             if self._end is None:  # nothing is assigned, so no message can come: let in what librdkafka has to say
                 self._consumer.poll(0)
@@ -269,7 +270,9 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
             for message in polled:
                 error = message.error()
                 self._caught_up = error is not None and error.code() == KafkaError._PARTITION_EOF
-                if error is not None and not self._caught_up:
+                if self._caught_up:
+                    self._end_event = offset_of(message)
+                elif error is not None:
                     self._on_error(error)
             polled = [message for message in polled if message.error() is None]
         elif polled:
@@ -300,8 +303,15 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
         if self._said_idle or not self._caught_up:
             return []
         idle_after_s = self._reader.idle_after_s
-        if not self._never_used and not (idle_after_s and monotonic() - self._heard_s >= idle_after_s):
-            return []
+        if not self._never_used:
+            if not idle_after_s or monotonic() - self._heard_s < idle_after_s:
+                return []
+            # What librdkafka has not fetched may yet be there: this process was stopped, or the connection carried
+            # nothing. So the broker is asked, once for each silence.
+            self._suspicious = True
+            self._verify()
+            if self._suspicious or not self._caught_up:
+                return []
         self._said_idle = True
         batch = self._intake.idle()
         return [] if batch is None else [batch]
@@ -309,7 +319,7 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
     def _at_end(self) -> bool:
         if not self._reader.stop_at_end or self._end is None:
             return False
-        # Control records of transactions have offsets but are never handed out: the end event counts too.
+        # The end event counts too, see _is_at.
         return (self._caught_up or self._position >= self._end) and (self._said_idle or not self._never_used)
 
     def _show_progress(self) -> None:
@@ -350,9 +360,13 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
         else:
             self._answered(high)
 
+    def _is_at(self, high: int) -> bool:
+        """Whether all before an offset was read, but for control records of transactions, which nobody is given."""
+        return max(self._position, self._end_event) >= high
+
     def _answered(self, high: int) -> None:
         self._suspicious, self._absent_since_s = False, None
-        self._caught_up = self._position >= high
+        self._caught_up = self._is_at(high)
         self._heard_s = monotonic()
         self._reader.outage.end(self._name)
 

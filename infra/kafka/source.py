@@ -26,8 +26,8 @@ class KafkaSource(FixedPartitionedSource[IntakeBatch, SourceState]):
     make_intake: makes what a partition's messages are fed to.
     group: consumer group whose offsets show how far completed epochs are.
     start: "earliest", "latest" or an RFC 3339 time; counts where the recovery store knows nothing.
-    idle_after_ms: wall-clock silence after which a caught-up partition is idle; 0: never. One that has never held a
-        message is idle at once.
+    idle_after_ms: wall-clock silence after which a partition is idle, if the broker then says that there is nothing
+        more; 0: never. One that has never held a message is idle at once.
     max_epoch_rows: after so many messages or readings, whichever are more, a partition waits for the next snapshot.
     stop: when set, every partition ends after its last batch, so that Bytewax writes snapshots and returns.
     stop_at_end: a partition ends with the messages it held at the start.
