@@ -21,8 +21,8 @@ from infra.observe import metrics
 from infra.observe.systemd import Systemd
 from infra.signals import StopFlag
 
-_FIRST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 30.0
+_FIRST_PAUSE_S, _SECOND_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 1.0, 30.0
+"""What a single death costs is not to be felt; what dies again and again is given time to heal."""
 _TICK_S = 1.0
 _START_TIMEOUT_S = 3.0
 """How long processes that do not yet run the flow may take to stop: they have nothing to store."""
@@ -94,7 +94,7 @@ class Supervisor:
                         f"{self._policy.settled_s:g} s in between; what was said above tells why "
                         f"(worker.max_restarts = {self._policy.max_restarts})"
                     )
-                pause_s = min(_FIRST_PAUSE_S * 2 ** (restarts - 1), _LONGEST_PAUSE_S)
+                pause_s = _pause_s(restarts)
                 self._say(f"restarting in {pause_s:g} s", f"{end.reason}; ", level=logging.WARNING)
                 self._pause(pause_s)
                 if self._told:
@@ -214,6 +214,13 @@ class Supervisor:
             self._wakeup = None
             reader.close()
             writer.close()
+
+
+def _pause_s(restarts: int) -> float:
+    """How long to wait before the first restart in a row, the second, ..."""
+    if restarts == 1:
+        return _FIRST_PAUSE_S
+    return min(_SECOND_PAUSE_S * 2.0 ** (restarts - 2), _LONGEST_PAUSE_S)
 
 
 def reap_orphans(ours: set[int]) -> None:

@@ -27,7 +27,7 @@ def test_a_cluster_whose_process_is_killed_restarts_by_itself(make_site: MakeSit
         site.waits_for(STEP)
         _, second = processes_of_cluster(cluster.pid)
         os.kill(second, SIGKILL)
-        site.says("process 1 died with signal 9 (SIGKILL); restarting in 0.5 s")
+        site.says("process 1 died with signal 9 (SIGKILL); restarting in 0.1 s")
         site.says("; running", times=2)
         assert len(site.stored("readings")) < total, "killed too late to show anything"
         assert cluster.wait(90) == 0, site.log

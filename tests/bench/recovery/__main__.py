@@ -9,7 +9,7 @@ from rich.console import Console
 
 from flows.commands.common import wide_console
 from tests.bench.load import INTERVAL_S, Load
-from tests.bench.recovery import store
+from tests.bench.recovery import kills, outage, store
 from tests.bench.recovery.figures import Figure, show
 from tests.bench.recovery.plant import Plant, plant
 
@@ -34,7 +34,21 @@ def bounded(plant: Plant, sensors: int, *, epoch_s: float = 1.0, epochs: int = 1
     yield from store.paused(moments, epoch_s=epoch_s)
 
 
-PARTS: dict[str, Part] = {"stored": stored, "bounded": bounded}
+def killed(plant: Plant, sensors: int, *, epoch_s: float = _EPOCH_S, times: int = 5) -> Iterator[Figure]:
+    """A process of a cluster killed, several times."""
+    load = Load(messages=_FOREVER, sensors=sensors)
+    yield from kills.figures(kills.kill_often(plant, load, epoch_s=epoch_s, kills=times))
+
+
+def away(
+    plant: Plant, sensors: int, *, epoch_s: float = _EPOCH_S, calm_s: float = 25.0, away_s: float = 60.0
+) -> Iterator[Figure]:
+    """ClickHouse away for a while at four times the load."""
+    load = Load(messages=_FOREVER, sensors=sensors, interval_s=INTERVAL_S / 4)
+    yield from outage.figures(outage.endure(plant, load, epoch_s=epoch_s, calm_s=calm_s, away_s=away_s))
+
+
+PARTS: dict[str, Part] = {"stored": stored, "bounded": bounded, "killed": killed, "away": away}
 
 
 def run(*, sensors: int, console: Console, parts: Iterable[str] = PARTS) -> None:
