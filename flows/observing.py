@@ -38,7 +38,9 @@ def secrets(settings: Settings) -> list[str]:
     """Every text among the settings that nobody may read."""
     client = settings.kafka.client
     hidden = [str(value) for name, value in client.items() if any(word in name for word in _SECRET_WORDS)]
-    return [one for one in (*hidden, str(settings.kafka.password), str(settings.clickhouse.password)) if one]
+    mqtt = settings.mqtt
+    passwords = (settings.kafka.password, settings.clickhouse.password, mqtt.password, mqtt.key_password)
+    return [one for one in (*hidden, *map(str, passwords)) if one]
 
 
 @contextmanager

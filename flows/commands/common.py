@@ -81,6 +81,7 @@ def is_peoples_error(error: BaseException) -> bool:
     from infra.clickhouse.reading import UnknownReading
     from infra.embedded.process import ChildFailed
     from infra.kafka.client import KafkaFailure
+    from infra.mqtt.errors import MqttFailure
     from infra.plot import PlotError
     from infra.registry import RegistryError
     from infra.simulate.config import SimulationError
@@ -93,6 +94,7 @@ def is_peoples_error(error: BaseException) -> bool:
         ClickHouseError,
         UnknownReading,
         KafkaFailure,
+        MqttFailure,
         ChildFailed,
         SimulationError,
         ReplayError,

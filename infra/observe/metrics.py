@@ -155,6 +155,28 @@ WRITE_BLOCKED = _counter(
 )
 BUFFERED_BYTES = _gauge("streamgauge_buffered_bytes", "bytes", "Rows taken in but not yet acknowledged.")
 
+# `streamgauge ingest mqtt`.
+
+MQTT_MESSAGES = _counter(
+    "streamgauge_mqtt_messages_total",
+    "messages",
+    "MQTT messages received: new, or again (sent once more by the broker because they were not acknowledged).",
+    "delivery",
+)
+MQTT_ACKNOWLEDGED = _counter(
+    "streamgauge_mqtt_acknowledged_total", "messages", "MQTT messages acknowledged: Kafka has what was made of them."
+)
+MQTT_UNFIT = _counter(
+    "streamgauge_mqtt_unfit_total",
+    "messages",
+    "MQTT messages the bridge could not use: no_sensor and not_json go to Kafka as they are, too_large are dropped.",
+    "reason",
+)
+MQTT_IN_FLIGHT = _gauge(
+    "streamgauge_mqtt_in_flight_messages", "messages", "MQTT messages on their way to Kafka, not acknowledged yet."
+)
+MQTT_CONNECTED = _gauge("streamgauge_mqtt_connected", "0 or 1", "Whether the MQTT broker can send.")
+
 # The machine and the processes.
 
 RESTARTS = _counter("streamgauge_restarts_total", "restarts", "Times the workers were started again after one died.")
