@@ -19,6 +19,8 @@ from operators.panel import RULES
 ENV_PREFIX = "STREAMGAUGE_"
 DEFAULT_FILE = Path("streamgauge.toml")
 
+_TOO_DEEP = "configuration: nested too deeply"
+
 
 def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
     """Settings from a file (`streamgauge.toml` here, when there is one) and the environment.
@@ -30,7 +32,9 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     try:
         settings = msgspec.convert(raw, Settings, dec_hook=_decode)
     except msgspec.ValidationError as error:
-        raise SettingsError(_explain(error, raw)) from None
+        raise SettingsError(_one_line(_explain(error, raw))) from None
+    except RecursionError:
+        raise SettingsError(_TOO_DEEP) from None
     _check(settings)
     return settings
 
@@ -50,7 +54,11 @@ def sources(path: Path | None = None, environ: Mapping[str, str] = os.environ) -
     _override(told, environ)
     in_environment = _leaves(told)
     found = []
-    for name, value in _leaves(_plain(load(path, environ))).items():
+    try:
+        in_force = _leaves(_plain(load(path, environ)))
+    except RecursionError:
+        raise SettingsError(_TOO_DEEP) from None
+    for name, value in in_force.items():
         source: Literal["default", "file", "environment"] = "default"
         if _given(name, in_environment):
             source = "environment"
@@ -93,18 +101,24 @@ def _read(path: Path | None) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"configuration file {file}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise SettingsError(f"configuration file {file}: nested too deeply") from None
 
 
 def _override(raw: dict[str, Any], environ: Mapping[str, str]) -> None:
     for variable, text in sorted(environ.items()):
         if not variable.startswith(ENV_PREFIX):
             continue
+        try:
+            f"{variable}{text}".encode()
+        except UnicodeEncodeError:
+            raise SettingsError(f"{_one_line(variable)}: not UTF-8 text") from None
         *tables, name = variable.removeprefix(ENV_PREFIX).lower().split("__")
         table = raw
         for step in tables:
             table = table.setdefault(step, {})
             if not isinstance(table, dict):
-                raise SettingsError(f"{variable}: {step} is not a table in the configuration")
+                raise SettingsError(_one_line(f"{variable}: {step} is not a table in the configuration"))
         table[name] = _typed(text, old=table.get(name), tables=tables, name=name)
 
 
@@ -115,7 +129,7 @@ def _typed(text: str, *, old: Any, tables: list[str], name: str) -> Any:
         return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return tuple(text.split(",")) if name == "topics" else text
 
 
@@ -153,6 +167,11 @@ def _explain(error: msgspec.ValidationError, raw: dict[str, Any]) -> str:
             shown = "***" if "password" in path else repr(value)
             return f"{path} = {shown}: {message}"
     return f"{path or 'configuration'}: {message}"
+
+
+def _one_line(text: str) -> str:
+    """With the names people gave as they are, but for what cannot be printed."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def _check(settings: Settings) -> None:

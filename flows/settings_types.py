@@ -20,7 +20,7 @@ class Duration(int):
     @classmethod
     def parse(cls, text: object) -> "Duration":
         """Read "10s" and the like; ValueError says what is allowed."""
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)", text.strip()) if isinstance(text, str) else None
+        match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)\s*(ms|s|m|h|d)", text.strip()) if isinstance(text, str) else None
         if match is None:
             raise ValueError('expected a duration with its unit, such as "500ms", "10s", "5m", "1h" or "30d"')
         return cls(round(float(match[1]) * _UNITS_MS[match[2]]))

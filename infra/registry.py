@@ -38,6 +38,8 @@ def read_file(path: Path) -> dict[str, SensorInfo]:
         raise RegistryError(f"registry file {path}: not UTF-8 text: byte {error.start}") from None
     except tomllib.TOMLDecodeError as error:
         raise RegistryError(f"registry file {path}: {error}") from None
+    except RecursionError:
+        raise RegistryError(f"registry file {path}: nested too deeply") from None
     sensors: dict[str, SensorInfo] = {}
     for place, entry in entries.items():
         try:
@@ -124,7 +126,7 @@ def _number(entry: dict[str, Any], name: str) -> float:
         return nan
     try:
         number = nan if isinstance(value, bool) else float(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         number = nan
     if not isfinite(number):
         raise ValueError(f"{name} = {value!r}: expected a number")
@@ -135,7 +137,7 @@ def _interval_ms(entry: dict[str, Any]) -> float:
     text = _text(entry, "interval")
     if not text:
         return nan
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)", text)
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)\s*(ms|s|m|h|d)", text)
     if match is None or not float(match[1]):
         raise ValueError(f'interval = {text!r}: expected a duration with its unit, such as "500ms", "10s" or "5m"')
     return float(match[1]) * _UNITS_MS[match[2]]

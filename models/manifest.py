@@ -81,6 +81,8 @@ def read_manifest(path: Path) -> Manifest:
         return msgspec.convert(tomllib.loads(text), Manifest)
     except tomllib.TOMLDecodeError as error:
         raise ManifestError(f"manifest {path}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise ManifestError(f"manifest {path}: nested too deeply") from None
     except msgspec.ValidationError as error:
         what, _, field = str(error).partition(" - at `$")
         raise ManifestError(f"manifest {path}: {field.strip('.`') + ': ' if field else ''}{what}") from None
@@ -119,7 +121,7 @@ def as_toml(manifest: Manifest) -> str:
     card, features, thresholds = (plain.pop(name) for name in ("card", "features", "thresholds"))
     lines = [f"{name} = {_value(value)}" for name, value in plain.items() if value not in (None, "")]
     if card:
-        lines += ['card = """', "\n".join(_value(line)[1:-1] for line in card.splitlines()) + '"""']
+        lines += ['card = """', "\n".join(_value(line)[1:-1] for line in card.split("\n")) + '"""']
     for one in features:
         lines += ["", "[[features]]", f"name = {_value(one.name)}", f"unit = {_value(one.unit)}"]
     if thresholds:
@@ -128,8 +130,12 @@ def as_toml(manifest: Manifest) -> str:
 
 
 def _value(value: object) -> str:
-    """JSON's strings and numbers are TOML's too."""
-    return value.isoformat() if isinstance(value, datetime.date) else json.dumps(value, ensure_ascii=False)
+    """JSON's strings and numbers are TOML's too, but for the names of NaN and Infinity and for one character."""
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    if isinstance(value, float):
+        return repr(value)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -1,7 +1,8 @@
 """Compressed HTTP bodies, both ways, and multipart forms."""
 
-import email.policy
+from email.message import Message
 from email.parser import BytesParser
+from email.utils import collapse_rfc2231_value
 
 import pyarrow as pa
 
@@ -43,16 +44,21 @@ def compress(body: bytes, *, accept_encoding: str) -> tuple[bytes, str]:
 def form_fields(body: bytes, *, content_type: str) -> dict[str, str]:
     """The text fields of a multipart/form-data body. Raises QueryError when it is none or holds files."""
     header = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1")
-    form = BytesParser(policy=email.policy.HTTP).parsebytes(header + body)
-    if not form.is_multipart():
+    # By the older of Python's two parsers: the newer one trips over headers that are wrong.
+    form = BytesParser().parsebytes(header + body)
+    parts = form.get_payload()
+    if not isinstance(parts, list):
         raise QueryError(BAD_ARGUMENTS, "The body is not valid multipart/form-data")
     fields: dict[str, str] = {}
-    for part in form.iter_parts():
+    for part in parts:
+        assert isinstance(part, Message)
         if part.get_filename() is not None:
             raise QueryError(NOT_IMPLEMENTED, "External tables are not served by the embedded endpoint")
         content = part.get_payload(decode=True)
-        assert isinstance(content, bytes)
-        fields[str(part.get_param("name", "", header="content-disposition"))] = content.decode()
+        if not isinstance(content, bytes):  # a part that is a message of parts itself
+            raise QueryError(BAD_ARGUMENTS, "A field of the form is not plain text")
+        name = part.get_param("name", "", header="content-disposition")
+        fields[collapse_rfc2231_value(name)] = content.decode()
     return fields
 
 

@@ -131,6 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(status, "application/json", json.dumps(body).encode() + b"\n")
 
     def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+        self.request_version = self.protocol_version  # to 0.9, or to what is no request, no status would be sent
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))

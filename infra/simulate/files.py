@@ -26,6 +26,9 @@ _BLOCK_BYTES = 1 << 16
 _LINE_BYTES = 1 << 20
 """The longest JSON line."""
 _PARQUET_ROWS = 4096
+_MARK = b"\xef\xbb\xbf"
+_BYTES = "latin-1"
+"""CSV is read as if each byte were a character: of others than UTF-8 the reader refuses whole blocks."""
 
 
 class ReplayError(Exception):
@@ -64,7 +67,13 @@ def rows(path: Path) -> Generator[Row | Unreadable]:
     except FileNotFoundError:
         raise ReplayError(f"{path}: no such file") from None
     except (OSError, EOFError, zlib.error, pa.ArrowException, UnicodeDecodeError) as error:
-        raise ReplayError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
+        raise ReplayError(f"{path}: cannot be read: {_one_line(error)}") from error
+
+
+def _one_line(error: Exception) -> str:
+    """Its first line, which may quote the file."""
+    first = str(error).partition("\n")[0] or type(error).__name__
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in first)
 
 
 def _opened(path: Path, zipped: bool) -> BinaryIO:
@@ -73,10 +82,12 @@ def _opened(path: Path, zipped: bool) -> BinaryIO:
 
 def _csv_rows(path: Path, zipped: bool) -> Iterator[Row | Unreadable]:
     with _opened(path, zipped) as file:
-        first = file.readline(_LINE_BYTES)
+        first = file.readline(_LINE_BYTES).removeprefix(_MARK)
     if not first.strip():
         return
-    names, delimiter = _csv_header(path, first)
+    encoded, delimiter = _csv_header(first)
+    names = [name.encode(_BYTES).decode() for name in encoded]
+    _check_header(path, names)
     refused: dict[int, str] = {}
 
     def refuse(row: Any) -> str:
@@ -85,15 +96,17 @@ def _csv_rows(path: Path, zipped: bool) -> Iterator[Row | Unreadable]:
 
     line = 2
     with _opened(path, zipped) as file:
+        if file.read(len(_MARK)) != _MARK:
+            file.seek(0)
         reader = pyarrow.csv.open_csv(
             file,
             # One thread, or rows would not know their numbers.
-            read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
+            read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES, encoding=_BYTES),
             parse_options=pyarrow.csv.ParseOptions(
                 delimiter=delimiter, newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=refuse
             ),
-            # Bytes, so that neither types nor empty cells are guessed.
-            convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.binary())),
+            # Texts, so that neither types nor empty cells are guessed.
+            convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(encoded, pa.string())),
         )
         with reader:
             for batch in reader:
@@ -108,15 +121,21 @@ def _csv_rows(path: Path, zipped: bool) -> Iterator[Row | Unreadable]:
         yield Unreadable(line, reason)
 
 
-def _csv_header(path: Path, first: bytes) -> tuple[list[str], str]:
+def _csv_header(first: bytes) -> tuple[list[str], str]:
     unquoted = re.sub(rb'"[^"]*"', b"", first)
     delimiter = max(",;\t|", key=lambda mark: unquoted.count(mark.encode()))
-    header = pyarrow.csv.read_csv(pa.BufferReader(first), parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter))
-    names: list[str] = header.column_names
+    header = pyarrow.csv.read_csv(
+        pa.BufferReader(first),
+        read_options=pyarrow.csv.ReadOptions(encoding=_BYTES),
+        parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, ignore_empty_lines=False),
+    )
+    return header.column_names, delimiter
+
+
+def _check_header(path: Path, names: list[str]) -> None:
     _check_names(path, names)
     if any(map(_is_date, names)) or all(map(_is_number, names)):
         raise ReplayError(f"{path}: the first line holds data; put a line with the names of the columns before it")
-    return names, delimiter
 
 
 def _is_date(name: str) -> bool:
@@ -142,12 +161,12 @@ def _check_names(path: Path, names: list[str]) -> None:
 
 
 def _texts(column: Any) -> list[str]:
-    try:
-        texts: list[str] = column.cast(pa.string()).to_pylist()
-    except pa.ArrowInvalid:
-        # Some cell is not UTF-8: the mark it gets makes it unparsable as a number or time, and visible as text.
-        return [cell.decode(errors="replace") for cell in column.to_pylist()]
-    return texts
+    return [_text(cell) for cell in column.to_pylist()]
+
+
+def _text(cell: str) -> str:
+    """What its bytes say. Others than UTF-8 get a mark, unparsable as a number or time, and visible as text."""
+    return cell if cell.isascii() else cell.encode(_BYTES).decode(errors="replace")
 
 
 def _jsonl_rows(path: Path, zipped: bool) -> Iterator[Row | Unreadable]:
@@ -160,13 +179,13 @@ def _jsonl_rows(path: Path, zipped: bool) -> Iterator[Row | Unreadable]:
                     pass
                 yield Unreadable(line, f"longer than {_LINE_BYTES} bytes")
             elif text.strip():
-                yield _json_row(line, text.removeprefix(b"\xef\xbb\xbf"))
+                yield _json_row(line, text.removeprefix(_MARK))
 
 
 def _json_row(line: int, text: bytes) -> Row | Unreadable:
     try:
         fields = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Unreadable(line, f"not JSON: {error}")
     if not isinstance(fields, dict):
         return Unreadable(line, "not a JSON object")

@@ -18,7 +18,9 @@ from operators.decode_arrow import is_arrow, read_table
 from operators.intake import IntakeConfig, PartitionIntake
 from operators.registry import Registry
 from operators.rejects import REASONS
+from tests.fuzz.guided import run
 from tests.fuzz.mutate import mutated, seeds
+from tests.fuzz.targets import INSTRUMENTED
 from tests.operators.payloads import NOW_MS
 
 BATCH = 1_000
@@ -63,7 +65,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--batches", type=int, default=1_000, help=f"of {BATCH:,} payloads each")
     parser.add_argument("--first", type=int, default=0, help="number of the first one")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--guided", choices=INSTRUMENTED, metavar="TARGET", help=f"guided by coverage: {', '.join(INSTRUMENTED)}"
+    )
+    parser.add_argument("--seconds", type=int, default=60, help="of a guided run")
+    parser.add_argument("--keep", action="store_true", help="what a guided run finds, in tests/fuzz/corpus")
     options = parser.parse_args(arguments)
+    if options.guided:
+        sys.exit(run(options.guided, seconds=options.seconds, keep=options.keep))
     console, total, began_s = Console(), Counter[str](), time.monotonic()
     for number in range(options.first, options.first + options.batches):
         if number % 50 == 0:

@@ -1,11 +1,11 @@
 """Payloads that are nearly right: good ones of every kind, damaged in the ways that find mistakes in parsers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 
 from tests.operators.payloads import NOW_MS, arrow, reading
 
-_TOKENS = (
+TOKENS = (
     *(b"NaN", b"-Infinity", b"1e400", b"-0", b"9223372036854775808", b"1" * 400, b"null", b"true", b"{}", b"[]"),
     *(b'"', b"\\u0000", b"\\ud800", b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\n", b"," * 9, b"[" * 200, b'{"a":' * 200),
     *(b'"timestamp":1', b'"value":"x"', b'"sensor_id":""', b'"sensor_id":"\xc3\x28"', b'"label":"' + b"l" * 300 + b'"'),
@@ -28,16 +28,17 @@ def seeds() -> list[bytes]:
     ]
 
 
-def mutated(rng: Random, corpus: list[bytes]) -> Iterator[bytes]:
+def mutated(rng: Random, corpus: Sequence[bytes]) -> Iterator[bytes]:
     """Without end."""
     while True:
         payload = bytearray(rng.choice(corpus))
         for _ in range(rng.choice((0, 1, 1, 2, 4, 8))):
-            _damage(rng, payload, corpus)
+            damage(rng, payload, corpus, TOKENS)
         yield bytes(payload)
 
 
-def _damage(rng: Random, payload: bytearray, corpus: list[bytes]) -> None:
+def damage(rng: Random, payload: bytearray, corpus: Sequence[bytes], tokens: Sequence[bytes]) -> None:
+    """In one place, in one way."""
     at = rng.randrange(len(payload) + 1)
     end = min(len(payload), at + rng.choice((1, 2, 4, 16, 64)))
     match rng.randrange(6):
@@ -46,9 +47,9 @@ def _damage(rng: Random, payload: bytearray, corpus: list[bytes]) -> None:
         case 1:
             del payload[at:end]
         case 2:
-            payload[at:at] = rng.choice(_TOKENS)
+            payload[at:at] = rng.choice(tokens)
         case 3:
-            payload[at:end] = rng.choice(_TOKENS)
+            payload[at:end] = rng.choice(tokens)
         case 4:
             payload[at:] = b""
         case _:
