@@ -17,7 +17,7 @@ COMMANDS = {
     "up": ("demo:up", "Run only the embedded broker and ClickHouse, with topic and tables, until Ctrl-C."),
     "run": ("run:run", "Run a flow until it is told to stop; Ctrl-C or SIGTERM drains it."),
     "watch": ("watch:watch", "Say when a partition, a plant or the flow itself has fallen silent."),
-    "ingest": ("ingest:app", "Ways into Kafka for sensors that do not speak it: MQTT."),
+    "ingest": ("ingest:app", "Ways into Kafka for sensors that do not speak it: MQTT, HTTP."),
     "simulate": ("data:simulate", "Send simulated sensors to the first topic, with faults and their ground truth."),
     "replay": ("data:replay", "Send files to the first topic, merged by event time."),
     "backtest": ("backtest:backtest", "Judge a recorded file as the flow would have; no broker, no ClickHouse."),

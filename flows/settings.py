@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from flows.settings_edges import Http as Http
 from flows.settings_edges import Mqtt as Mqtt
 from flows.settings_types import Count, Name, Port, Section, Share
 from flows.settings_types import Duration as Duration
@@ -332,5 +333,6 @@ class Settings(Section, frozen=True):
     observe: Observe = Observe()
     simulate: SimulationConfig = SimulationConfig()
     mqtt: Mqtt = Mqtt()
+    http: Http = Http()
     data_dir: str = ".streamgauge"
     """Where the embedded broker and ClickHouse keep their data."""

@@ -2,17 +2,15 @@
 
 import typer
 
+from flows.commands.ingest_http import http, key
 from flows.commands.ingest_mqtt import mqtt
 
 app = typer.Typer(
-    help="Ways into Kafka.\n\n**Example**: `streamgauge ingest mqtt`",
+    help="Ways into Kafka.\n\n**Examples**: `streamgauge ingest mqtt`, `streamgauge ingest http`",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
 )
 app.command("mqtt")(mqtt)
-
-
-@app.callback()
-def _ways() -> None:
-    """A sub-command is named, also while there is one only."""
+app.command("http")(http)
+app.command("key")(key)

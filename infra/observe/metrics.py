@@ -177,6 +177,33 @@ MQTT_IN_FLIGHT = _gauge(
 )
 MQTT_CONNECTED = _gauge("streamgauge_mqtt_connected", "0 or 1", "Whether the MQTT broker can send.")
 
+# HTTP: `streamgauge ingest http`.
+
+HTTP_REQUESTS = _counter(
+    "streamgauge_http_requests_total", "requests", "Requests, by what was answered.", *("route", "status")
+)
+HTTP_SECONDS = _histogram(
+    "streamgauge_http_request_seconds",
+    "seconds",
+    "From a request's headers to the end of its answer.",
+    "route",
+    upto=_SECONDS,
+)
+HTTP_READINGS = _counter(
+    "streamgauge_http_readings_total",
+    "readings",
+    "Readings sent: accepted, or the reason they were refused for.",
+    "outcome",
+)
+HTTP_WAITING = _gauge(
+    "streamgauge_http_waiting_bytes",
+    "bytes",
+    "Readings taken in that Kafka has not confirmed yet; see http.queue_bytes.",
+)
+HTTP_UNDELIVERED = _gauge(
+    "streamgauge_http_undelivered_messages", "messages", "Messages that Kafka has refused for good since the start."
+)
+
 # The machine and the processes.
 
 RESTARTS = _counter("streamgauge_restarts_total", "restarts", "Times the workers were started again after one died.")
