@@ -1,6 +1,6 @@
 """Reading with SQL of one's own, and no more than reading."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,9 +22,17 @@ class Result:
     truncated: bool
 
 
-def query(client: Client, sql: str, *, max_rows: int = 1000, timeout_s: int = 60) -> Result:
+def query(
+    client: Client,
+    sql: str,
+    *,
+    parameters: Mapping[str, str] | None = None,
+    max_rows: int = 1000,
+    timeout_s: int = 60,
+) -> Result:
     """Run one statement that only reads; `FORMAT` must not be part of it.
 
+    parameters: texts of its `{name:Type}`; the server reads them as their types.
     Raises ClickHouseError, also when the statement would write or takes longer than `timeout_s`.
     """
     settings = {
@@ -35,7 +43,7 @@ def query(client: Client, sql: str, *, max_rows: int = 1000, timeout_s: int = 60
         "result_overflow_mode": "break",
     }
     with explained("the query", client):
-        result = client.query(sql, settings=settings)
+        result = client.query(sql, parameters=dict(parameters or {}), settings=settings)
     rows = list(result.result_rows)
     types = tuple(kind.name for kind in result.column_types)
     return Result(tuple(result.column_names), types, rows[:max_rows], truncated=len(rows) > max_rows)
