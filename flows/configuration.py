@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from flows.settings import Detector, Duration, Secret, Settings, SettingsError
+from flows.settings_alerts import mistake
 from operators.panel import RULES
 
 ENV_PREFIX = "STREAMGAUGE_"
@@ -74,7 +75,8 @@ def _given(name: str, given: Mapping[str, Any]) -> bool:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
-        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
+        named = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
+        return {told: _plain(getattr(value, name)) for told, name in named}
     if isinstance(value, dict):
         return {name: _plain(one) for name, one in value.items()}
     if isinstance(value, Secret):
@@ -204,6 +206,9 @@ def _check(settings: Settings) -> None:
             raise SettingsError(f"detectors.name = {name!r}: given twice; each detector needs a name of its own")
     for detector in settings.detectors:
         _check_detector(detector)
+    windows, detectors = (tuple(one.name for one in some) for some in (settings.windows, settings.detectors))
+    if problem := mistake(settings.alerts, windows=windows, detectors=detectors):
+        raise SettingsError(problem)
 
 
 def _check_detector(detector: Detector) -> None:

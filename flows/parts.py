@@ -1,5 +1,7 @@
 """From settings to the objects a flow's steps are made of; one factory per step."""
 
+from collections.abc import Sequence
+
 from flows.ports import Ports
 from flows.settings import Detector, Drift, Settings
 from models.asset import AssetModel
@@ -9,20 +11,23 @@ from models.detector import Particular
 from models.feature import Feature
 from models.importing import KindError
 from operators.aggregates import load_aggregate
+from operators.alert_rules import AlertRule
+from operators.alerts import AlertShard
 from operators.assets import AssetShard, TickStore
 from operators.cadence import Cadence
 from operators.clock import Announcer, PartitionClock
 from operators.detect import Detection
+from operators.episodes import Episodes
 from operators.features import Features, load_feature
 from operators.intake import IntakeConfig, PartitionIntake, SourceState
-from operators.panel import DriftWatch, NamedDetector
+from operators.panel import RULES, DriftWatch, NamedDetector
 from operators.panes import PaneStore, WindowSpec, pane_ms_of
 from operators.quality import QualityChecks
 from operators.registry import Registry
 from operators.sensors import SensorShard
 from operators.shards import stable_hash
 from operators.verdict import Verdict, Voice
-from operators.windows import WindowShard
+from operators.windows import WINDOW_NUMBERS, WindowShard
 
 WINDOW_SHARDS = 8
 """Parts the groups of windows are split into; fixed, because state lives by it."""
@@ -80,6 +85,18 @@ def _voice(one: Detector) -> Voice:
     return Voice(one.alarm_weight, one.score_weight, calibrated=one.calibrated)
 
 
+def alert_rules(settings: Settings, aggregates: Sequence[str]) -> list[AlertRule]:
+    """As configured. aggregates: names of those of one's own. Raises KindError for a column windows do not have."""
+    rules = [one.rule for one in settings.alerts]
+    columns = (*WINDOW_NUMBERS, *aggregates)
+    for rule in rules:
+        if rule.on == "window" and rule.column not in columns:
+            raise KindError(
+                f"alert {rule.name}: windows have no column {rule.column!r}; there are {', '.join(columns)}"
+            )
+    return rules
+
+
 class Parts:
     """Factories for one flow."""
 
@@ -91,6 +108,7 @@ class Parts:
         self._windows = window_specs(settings)
         self._pane_ms = pane_ms_of(self._windows)
         self._aggregates = [load_aggregate(path) for path in settings.aggregates]
+        self._alerts = alert_rules(settings, [one.name for one in self._aggregates])
 
     def intake(self, topic: str, partition: int, state: SourceState | None) -> PartitionIntake:
         """What the source does with one partition."""
@@ -140,7 +158,21 @@ class Parts:
                 aggregates=self._aggregates,
                 ticks=self._tick_store(),
             ),
+            episodes=self._episodes(topic),
             evict_after_ms=quality.evict_after.ms,
+            generation=self._generation,
+        )
+
+    def _episodes(self, topic: str) -> Episodes:
+        """Alerts on the sensors of one shard."""
+        detectors = self._settings.detectors
+        return Episodes(
+            self._alerts,
+            topic=topic,
+            detectors=[*(one.name for one in detectors), *RULES],
+            raw=[one.name for one in detectors if one.role == "rule"],
+            pane_ms=self._pane_ms,
+            shards=WINDOW_SHARDS,
             generation=self._generation,
         )
 
@@ -153,6 +185,7 @@ class Parts:
             generation=self._generation,
             aggregates=self._aggregates,
             assets=self._asset_shard(),
+            alerts=AlertShard(self._alerts, generation=self._generation),
         )
 
     def _tick_store(self) -> TickStore | None:

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from flows.settings_alerts import DEFAULT_ALERTS
+from flows.settings_alerts import Alert as Alert
 from flows.settings_edges import Http as Http
 from flows.settings_edges import Mqtt as Mqtt
 from flows.settings_types import Count, Name, Port, Section, Share
@@ -21,10 +23,13 @@ class Kafka(Section, frozen=True):
     start: earliest, latest or an RFC 3339 time; used only when there is no recovery store to go on from.
     client: any librdkafka setting by its own name, for SASL and TLS ("security.protocol" and so on).
     password: becomes sasl.password; better given in the environment.
+    alerts_topic: is told of every alert that opens or is resolved, at least once; made when it is not there. Empty:
+        none.
     """
 
     bootstrap: str = "127.0.0.1:9092"
     topics: tuple[str, ...] = ("sensors.readings",)
+    alerts_topic: str = "sensors.alerts"
     group: str = "streamgauge"
     start: str = "earliest"
     max_payload_bytes: Count = 1_000_000
@@ -224,6 +229,7 @@ class Observe(Section, frozen=True):
     log_repeats: a message is said so often a minute, then counted.
     max_cpu, min_memory, min_disk: shares of the machine; beyond them for a minute (processors: five) it is degraded.
     silent_after: for `watch`: wall-clock time after which a partition, a topic or the flow is silent.
+    traces: an OpenTelemetry collector that takes OTLP over HTTP, such as "http://127.0.0.1:4318"; needs the extra otel.
     """
 
     listen: str = ""
@@ -236,6 +242,7 @@ class Observe(Section, frozen=True):
     min_memory: Share = 0.05
     min_disk: Share = 0.05
     silent_after: Duration = Duration(60_000)
+    traces: Annotated[str, msgspec.Meta(pattern=r"^(https?://[^\s/]+(/\S*)?)?$")] = ""
 
 
 DEFAULT_WINDOWS = (
@@ -326,6 +333,7 @@ class Settings(Section, frozen=True):
     detectors: tuple[Detector, ...] = DEFAULT_DETECTORS
     assets: Assets = Assets()
     verdict: Verdict = Verdict()
+    alerts: tuple[Alert, ...] = DEFAULT_ALERTS
     sensor_types: dict[str, SensorType] = msgspec.field(default_factory=DEFAULT_TYPES.copy)
     registry: Registry = Registry()
     clickhouse: ClickHouse = ClickHouse()

@@ -133,6 +133,14 @@ class Cadence:
         zeros = np.zeros(len(fresh), np.int64)
         return Gaps(fresh, self._newest[fresh], zeros + NO_END, zeros)
 
+    def newest_ms(self, slots: Ints) -> Ints:
+        """The last reading of these series; far back for none."""
+        return self._newest[slots]
+
+    def overdue_ms(self, slots: Ints) -> Ints:
+        """The first instant at which these series, whose intervals are known, are silent if they do not speak."""
+        return self._newest[slots] + np.floor(self._factor * self._interval()[slots]).astype(np.int64) + 1
+
     def expected(self, pane_starts: Ints, pane_ms: int) -> tuple[Ints, Ints, Floats]:
         """Which series are expected in which panes: (pane start, slot, readings expected, NaN when unknown).
 

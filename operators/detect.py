@@ -27,7 +27,10 @@ STATE_VERSION = 3
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """One entry per row, as the columns of readings are described in records.py; expected: (n, 3) with both ends."""
+    """One entry per row, as the columns of readings are described in records.py; expected: (n, 3) with both ends.
+
+    features: as measured.
+    """
 
     score: Floats
     is_anomaly: Flags
@@ -38,6 +41,7 @@ class Verdicts:
     surprise: Maps
     versions: Labels
     expected: Floats
+    features: Maps
     happenings: list[Happening] = field(default_factory=list)
 
 
@@ -160,7 +164,8 @@ class Detection:
                 self._segment(given, teaches, found)
             else:
                 self._segment(given.take(part), teaches[part], _Found._make(one[part] for one in found))
-        return self._verdicts(found, versions.labels, out_of_range, stuck)
+        features = Maps(self._features.names, vectors.raw)
+        return self._verdicts(found, versions.labels, features, out_of_range, stuck)
 
     def _segments(self, watermark_ms: Ints) -> Iterator[slice]:
         """Stretches of rows; before each, models change that are due at the watermark it begins with."""
@@ -201,7 +206,7 @@ class Detection:
             surprise = judged.surprise if calm is given else judged.surprise[learnt]
             self._relearn(self._panel.watch(calm.batch, surprise))
 
-    def _verdicts(self, found: _Found, versions: Labels, out_of_range: Flags, stuck: Flags) -> Verdicts:
+    def _verdicts(self, found: _Found, versions: Labels, features: Maps, out_of_range: Flags, stuck: Flags) -> Verdicts:
         names, raw, surprise = self._panel.names, found.raw, found.surprise
         chosen = np.empty((len(raw), len(names) + len(RULES)), np.bool_)
         out_of_range, stuck = column(out_of_range, np.bool_), column(stuck, np.bool_)
@@ -218,6 +223,7 @@ class Detection:
             surprise=Maps(names, surprise),
             versions=versions,
             expected=found.expected,
+            features=features,
             happenings=self._panel.begin(),
         )
 

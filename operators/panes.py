@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from models.slots import resized, runs
 from operators.aggregates import Aggregate
+from operators.alert_news import News
 from operators.assets import AssetTicks, TickStore
 from operators.batches import Flags, Floats, Ints, Series
 from operators.cadence import Cadence
@@ -75,6 +76,7 @@ class PaneMessage:
     coarse: (length in ms, until in ms): panes before that time may be so long, because other windows were configured
         when they were opened.
     ticks: of the assets in the window shard; None when none of their ticks is over.
+    news: of sensors, for alerts on their groups.
     """
 
     source: str
@@ -83,6 +85,7 @@ class PaneMessage:
     partials: tuple[Partials, ...]
     coarse: tuple[int, int]
     ticks: AssetTicks | None = None
+    news: tuple[News, ...] = ()
 
 
 NO_GROUP = -1

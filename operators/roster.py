@@ -119,7 +119,7 @@ class Roster:
 
     def _encode(self) -> None:
         """The labels anew, without those that nobody has any more."""
-        there = np.flatnonzero(self.sensor_of != NOBODY)
+        there = self.series_slots()
         series = [one for one in self._series if one is not None]
         self._columns = {name: _LabelColumn() for name in Series._fields}
         for place, column in enumerate(self._columns.values()):
@@ -128,6 +128,10 @@ class Roster:
     def present(self) -> Flags:
         """Whether there is a sensor, by sensor slot."""
         return np.array([one is not None for one in self._sensors], np.bool_)
+
+    def series_slots(self) -> Ints:
+        """The slots where there is a series."""
+        return np.flatnonzero(self.sensor_of != NOBODY)
 
     def sensor_id(self, sensor: int) -> str:
         """Who is at a sensor slot; "" for nobody."""

@@ -4,7 +4,7 @@ checks -> verdicts -> rows to store, and panes segment by segment: between two r
 watermark passes a pane's end nothing about panes can change, so what a pane holds does not depend on batch boundaries.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +14,7 @@ from operators.batches import NO_SEQ, ColumnData, Flags, Ints, Labels, ReadingBa
 from operators.cadence import Cadence, Gaps
 from operators.clock import NEVER, ShardBatch, crosses
 from operators.detect import Detection, Verdicts
+from operators.episodes import Episodes
 from operators.intake import LEDGER_BUCKET, NO_WATERMARK
 from operators.ledger import Ledger
 from operators.panel import Happening
@@ -35,7 +36,7 @@ from operators.records import VERSION_SHIFT
 from operators.roster import Roster
 from operators.shards import CodeMap
 
-STATE_VERSION = 2
+STATE_VERSION = 3
 
 _EVICT_STEP_MS = 3_600_000
 """How often, in event time, silent sensors are looked for."""
@@ -83,6 +84,7 @@ class SensorShard:
         cadence: Cadence,
         detection: Detection,
         panes: PaneStore,
+        episodes: Episodes,
         evict_after_ms: int = 0,
         generation: int = 0,
     ) -> None:
@@ -96,6 +98,7 @@ class SensorShard:
         self._cadence = cadence
         self._detection = detection
         self._panes = panes
+        self._episodes = episodes
         self._ledger = Ledger(
             topic=self._topic, partition=self._partition, stage=f"shard {shard}", generation=generation
         )
@@ -117,7 +120,7 @@ class SensorShard:
         if batch.readings is not None:
             for part in self._parts(batch.readings):
                 rows += self._evict(part, batch.adopted_ms) + self._take_in(part, batch.adopted_ms)
-        rows += self._close(batch.watermark_ms)
+        rows += self._close(batch.watermark_ms) + self._episodes.rows()
         self._watermark_ms = batch.watermark_ms
         if not crosses(before_ms, batch.watermark_ms, self._panes.pane_ms):
             # Without readings and without a pane's end the partition has fallen idle: the counts so far are due.
@@ -128,11 +131,14 @@ class SensorShard:
         """The input is at its end, or being drained: give out the counts so far, and the open panes if asked to."""
         if not close_panes:
             return SensorOutput(self._ledger.rows(), [])
-        rows = self._close(max(self._watermark_ms, self._panes.last_end_ms()))
+        rows = self._close(max(self._watermark_ms, self._panes.last_end_ms())) + self._episodes.rows()
         return SensorOutput(rows + self._ledger.rows(), self._messages(last=True))
 
     def _messages(self, *, last: bool = False) -> list[tuple[int, PaneMessage]]:
-        return self._panes.messages(self._name, self._watermark_ms, self._origin_ms, last=last)
+        messages = self._panes.messages(self._name, self._watermark_ms, self._origin_ms, last=last)
+        if news := self._episodes.news():
+            return [(shard, replace(one, news=news.get(shard, ()))) for shard, one in messages]
+        return messages
 
     def _afresh_rows(self, time_ms: int) -> list[Rows]:
         """Told once after a restart: the detectors that could not go on from their state, or have another model."""
@@ -181,6 +187,7 @@ class SensorShard:
             return rows
         names = [self._roster.sensor_id(sensor) for sensor in gone[:_NAMED].tolist()]
         series = self._roster.dismiss(gone)
+        self._episodes.forget(gone, series, max(watermark_ms, adopted_ms))
         self._slot_of.forget()
         self._checks.forget(gone)
         self._detection.forget(gone)
@@ -193,7 +200,7 @@ class SensorShard:
 
     def _take_in(self, readings: ReadingBatch, adopted_ms: int) -> list[Rows]:
         slot = self._slot_of(readings.series, readings.code)
-        self._grow()
+        self._grow(readings, slot)
         sensor = self._roster.sensor_of[slot]
         checked = self._checks.check(
             slot=sensor,
@@ -220,6 +227,7 @@ class SensorShard:
             out_of_range=out_of_range,
             stuck=stuck,
         )
+        self._episodes.judge(readings, slot, sensor, status == OK, verdicts)
         rows = [] if not len(kept) else [self._reading_rows(readings, slot, status, out_of_range, stuck, verdicts)]
         rows += episodes + self._event_rows(verdicts.happenings)
         return rows + self._add_to_panes(readings, slot, status <= CONFLICT, verdicts.is_anomaly, adopted_ms)
@@ -237,6 +245,7 @@ class SensorShard:
             if begin < end:
                 counted = begin + np.flatnonzero(on_time[begin:end])
                 segment = rows.take(slice(begin, end) if len(counted) == end - begin else counted)
+                self._episodes.heard(self._roster.sensor_of[segment.slot], segment.time_ms)
                 gaps += self._gap_rows(self._cadence.observe(segment.slot, segment.time_ms))
                 self._panes.add(segment)
             if end < len(slot):
@@ -249,9 +258,23 @@ class SensorShard:
             return []
         self._watermark_ms = watermark_ms
         self._panes.close(watermark_ms, self._cadence)
-        return self._gap_rows(self._cadence.silent(watermark_ms // self._panes.pane_ms * self._panes.pane_ms))
+        end_ms = watermark_ms // self._panes.pane_ms * self._panes.pane_ms
+        gaps = self._cadence.silent(end_ms)
+        if len(gaps):
+            self._fall_silent(gaps)
+        self._episodes.pass_time(end_ms)
+        return self._gap_rows(gaps)
 
-    def _grow(self) -> None:
+    def _fall_silent(self, gaps: Gaps) -> None:
+        """Gaps that last: a sensor is silent when it does not speak under other labels either."""
+        sensor_of, there = self._roster.sensor_of, self._roster.series_slots()
+        newest = np.full(len(self._roster.present()), NO_WATERMARK)
+        np.maximum.at(newest, sensor_of[there], self._cadence.newest_ms(there))
+        slots = gaps.slot[gaps.start_ms == newest[sensor_of[gaps.slot]]]
+        self._episodes.silent(slots, sensor_of[slots], self._cadence)
+
+    def _grow(self, readings: ReadingBatch | None = None, slot: Ints | None = None) -> None:
+        """Make room for newcomers. readings, slot: those they have come with, and their series."""
         new = self._roster.newcomers()
         if new is None:
             return
@@ -262,6 +285,11 @@ class SensorShard:
         self._detection.enrol(new.sensor_slots, [one.sensor_type for one in new.sensors], zones)
         self._cadence.enrol(new.slots, [self._registry.interval_ms(one) for one in new.series])
         self._panes.enrol(new.slots, new.series)
+        self._episodes.enrol(new.slots, new.series, int(new.sensor_slots.max(initial=-1)) + 1)
+        if readings is not None and slot is not None:
+            came, first = np.unique(slot, return_index=True)
+            first = first[np.searchsorted(came, new.slots)]
+            self._episodes.join(new.slots, np.maximum(readings.time_ms[first], readings.watermark_ms[first]))
 
     def _count(self, readings: ReadingBatch, checked: Checked) -> None:
         bucket = readings.offset // LEDGER_BUCKET * LEDGER_BUCKET
@@ -343,18 +371,18 @@ class SensorShard:
 
     @property
     def nbytes(self) -> int:
-        """Memory of checks, cadence and detectors, bytes."""
-        return self._checks.nbytes + self._cadence.nbytes + self._detection.nbytes
+        """Memory of checks, cadence, detectors and episodes, bytes."""
+        return self._checks.nbytes + self._cadence.nbytes + self._detection.nbytes + self._episodes.nbytes
 
     def snapshot(self) -> tuple[Any, ...]:
         """Plain values and arrays."""
-        parts = (self._roster, self._checks, self._cadence, self._detection, self._panes)
+        parts = (self._roster, self._checks, self._cadence, self._detection, self._panes, self._episodes)
         times = (self._watermark_ms, self._origin_ms, self._looked_ms)
         return (STATE_VERSION, times, self._ledger.state(), *(part.snapshot() for part in parts))
 
     def load(self, state: tuple[Any, ...]) -> None:
         """Go on from `snapshot()`. Limits and intervals are those configured now."""
-        _, times, ledger, roster, checks, cadence, detection, panes = state
+        _, times, ledger, roster, checks, cadence, detection, panes, *episodes = state
         self._watermark_ms, self._origin_ms, self._looked_ms = times
         self._roster.load(roster)
         self._grow()
@@ -363,3 +391,4 @@ class SensorShard:
         self._cadence.load(cadence)
         self._afresh = self._detection.load(detection)
         self._panes.load(panes)
+        self._episodes.load(episodes[0] if episodes else None, self._watermark_ms, self._roster.series_slots())

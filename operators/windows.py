@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from operators.aggregates import Aggregate
+from operators.alerts import AlertShard
 from operators.assets import AssetShard
 from operators.batches import ColumnData, Flags, Ints, Maps, Rows
 from operators.clock import NEVER
@@ -18,14 +19,20 @@ from operators.intake import NO_WATERMARK
 from operators.pane_table import Chunk, PaneTable
 from operators.panes import NOT_COARSE, PaneMessage, WindowSpec
 
-STATE_VERSION = 1
+STATE_VERSION = 2
+
+WINDOW_NUMBERS = (
+    *("count", "mean", "min", "max", "stddev", "first", "last", "p50", "p95"),
+    *("anomaly_count", "expected_count", "completeness"),
+)
+"""Columns of a window's row that alerts can look at."""
 
 
 class WindowShard:
     """Closes the windows of the groups that hash to it.
 
     sources: every sensor shard that will report; nothing closes before all have.
-    assets: judges the assets that hash to it, by the same time; None for none.
+    assets: judges the assets that hash to it, by the same time; None for none. alerts: on all of them, and on groups.
     """
 
     def __init__(
@@ -36,9 +43,11 @@ class WindowShard:
         generation: int = 0,
         aggregates: Sequence[Aggregate] = (),
         assets: AssetShard | None = None,
+        alerts: AlertShard | None = None,
     ) -> None:
         self._aggregates = tuple(aggregates)
         self._assets = assets
+        self._alerts = alerts or AlertShard(())
         self._generation = generation
         self._watermarks = dict.fromkeys(sources, NO_WATERMARK)
         self._origins = dict.fromkeys(self._watermarks, NEVER)
@@ -60,6 +69,7 @@ class WindowShard:
                     self._tables[partials.by].add(partials)
             if message.ticks is not None and self._assets is not None:
                 self._assets.add(message.source, message.ticks)
+            self._alerts.add(message.news)
             self._watermarks[message.source] = message.watermark_ms
             self._origins[message.source] = message.origin_ms
             length_ms, until_ms = message.coarse
@@ -77,12 +87,15 @@ class WindowShard:
                     rows.append(self._rows(table, window, closed))
             table.forget(watermark_ms)
         self._closed_ms = watermark_ms
-        return rows if self._assets is None else rows + self._assets.judge(watermark_ms)
+        if self._assets is not None:
+            rows += self._assets.judge(watermark_ms)
+        return rows + self._alerts.judge(rows, watermark_ms)
 
     def close_all(self) -> list[Rows]:
         """Close every window that has readings, and judge every tick, ended or not: for the end of a bounded input."""
         rows = self._advance(max([table.last_end_ms() for table in self._tables.values()], default=NO_WATERMARK))
-        return rows if self._assets is None else rows + self._assets.judge(None)
+        verdicts = [] if self._assets is None else self._assets.judge(None)
+        return rows + verdicts + self._alerts.judge(verdicts, None)
 
     def _complete(self, window: WindowSpec, start_ms: Ints) -> Flags:
         """Whether the flow has seen the whole window, and all its panes lie within it."""
@@ -118,9 +131,9 @@ class WindowShard:
 
     @property
     def nbytes(self) -> int:
-        """Memory of panes and assets, bytes."""
+        """Memory of panes, assets and alerts, bytes."""
         panes = sum(table.nbytes for table in self._tables.values())
-        return panes + (0 if self._assets is None else self._assets.nbytes)
+        return panes + (0 if self._assets is None else self._assets.nbytes) + self._alerts.nbytes
 
     def snapshot(self) -> tuple[Any, ...]:
         """Plain values and arrays."""
@@ -128,11 +141,11 @@ class WindowShard:
         since = tuple((astuple(window), since_ms) for window, since_ms in self._since.items())
         panes = tuple(table.snapshot() for table in self._tables.values())
         assets = None if self._assets is None else self._assets.snapshot()
-        return (STATE_VERSION, times, since, self._coarse, panes, assets)
+        return (STATE_VERSION, times, since, self._coarse, panes, assets, self._alerts.snapshot())
 
     def load(self, state: tuple[Any, ...]) -> None:
         """Go on from `snapshot()`. A window that was not there then, or another, starts with incomplete results."""
-        _, (watermarks, origins, self._closed_ms), since, self._coarse, panes, assets = state
+        _, (watermarks, origins, self._closed_ms), since, self._coarse, panes, assets, *alerts = state
         self._watermarks.update((source, at) for source, at in watermarks if source in self._watermarks)
         self._origins.update((source, at) for source, at in origins if source in self._origins)
         known = dict(since)
@@ -145,3 +158,5 @@ class WindowShard:
                 self._tables[by].load(keys, stored)
         if self._assets is not None and assets is not None:
             self._assets.load(assets)
+        if alerts:
+            self._alerts.load(alerts[0])

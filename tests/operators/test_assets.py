@@ -208,7 +208,7 @@ def test_a_restart_with_other_ticks_learns_afresh() -> None:
     shard = AssetShard(by="asset_id", tick_ms=500, model=AssetModel(warm_up=WARM_UP))
     for (kind, _), state in kept.states.items():
         if kind == "window":
-            shard.load(unpack(pack(state.snapshot()))[-1])
+            shard.load(unpack(pack(state.snapshot()))[-2])
     assert shard.judge(None) == []
 
 

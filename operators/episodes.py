@@ -1,0 +1,319 @@
+"""A sensor's verdicts -> alert episodes: for and keep-firing, hysteresis, cool-down, severity, identity.
+
+    readings with verdicts --> EpisodeStates --> events --> what is behind them --> rows of `alerts`, at once
+    gaps, readings again ----> Silences ------'                              '----> news for groups, with the panes
+
+Episodes move on by readings on time and in order, so they are a function of the partition's contents. What an alert
+holds of readings is kept from its beginning: the reading it began with and the strongest one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from models.slots import resized
+from operators.alert_news import ALARMED, CALMED, JOINED, LEFT, News
+from operators.alert_rows import Alert, Evidence, alert_rows
+from operators.alert_rules import AlertRule, sensor_rules
+from operators.batches import Flags, Floats, Ints, ReadingBatch, Rows, Series
+from operators.cadence import Cadence
+from operators.detect import Verdicts
+from operators.episode_evidence import evidence_of, reason_of
+from operators.episode_states import DROP, END, FIRE, PEAK, START, EpisodeStates
+from operators.shards import shard_of
+from operators.silences import Silences
+
+STATE_VERSION = 1
+
+
+@dataclass(slots=True)
+class _Open:
+    """An episode that has begun. fired_ms: None while its `for` lasts. peak: the strongest reading after the first."""
+
+    series: Series
+    start_ms: int
+    first: Evidence
+    peak: Evidence
+    fired_ms: int | None = None
+
+    def state(self) -> tuple[Any, ...]:
+        """Plain values, but for the series."""
+        return (self.start_ms, self.first, self.peak, self.fired_ms)
+
+
+class Episodes:
+    """Alert episodes of one shard's sensors.
+
+    rules: all there are; those of windows and assets are left out. detectors: names in the order of verdicts, rules of
+        the panel last; raw: those of them that are rules, whose level is one of raw scores.
+    pane_ms: of the shard's panes. shards: window shards that groups are split into.
+    """
+
+    def __init__(
+        self,
+        rules: Sequence[AlertRule],
+        *,
+        topic: str,
+        detectors: Sequence[str] = (),
+        raw: Sequence[str] = (),
+        pane_ms: int,
+        shards: int,
+        generation: int = 0,
+    ) -> None:
+        self._rules = sensor_rules(rules)
+        self._topic, self._pane_ms, self._shards, self._generation = topic, pane_ms, shards, generation
+        self._of_readings = [one for one in self._rules if one.on != "silent"]
+        self._measures = _Measures(self._of_readings, detectors, raw)
+        self._states = EpisodeStates(self._of_readings, measure=self._measures.measure, rank=self._measures.rank)
+        self._silences = Silences(self._rules[len(self._of_readings) :])
+        self._series: list[Series | None] = []
+        self._applies = np.empty((0, len(self._rules)), np.bool_)
+        self._open: dict[tuple[int, int], _Open] = {}
+        self._alerts: list[Alert] = []
+        self._news: list[News] = []
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is no rule for it to follow."""
+        return not self._rules
+
+    def enrol(self, slots: Ints, series: Sequence[Series], sensors: int) -> None:
+        """New series at these slots; there are now so many sensor slots."""
+        if self.idle:
+            return
+        most = int(slots.max(initial=-1)) + 1
+        self._series += [None] * (most - len(self._series))
+        self._applies = resized(self._applies, most, False)
+        for slot, one in zip(slots.tolist(), series, strict=True):
+            self._series[slot] = one
+            self._applies[slot] = [rule.fits(one) for rule in self._rules]
+        self._states.grow(sensors)
+        self._silences.grow(sensors)
+
+    def join(self, slots: Ints, at_ms: Ints, *, rules: Sequence[str] | None = None) -> None:
+        """These series are heard of for the first time: their groups are told, of some rules or of all."""
+        for slot, time_ms in zip(slots.tolist(), at_ms.tolist(), strict=True):
+            self._tell_groups(slot, JOINED, time_ms, rules)
+
+    def _tell_groups(self, slot: int, what: int, at_ms: int, rules: Sequence[str] | None = None) -> None:
+        series = self._series[slot]
+        if series is None:
+            return
+        for place, rule in enumerate(self._rules):
+            if rule.grouped and self._applies[slot, place] and (rules is None or rule.key in rules):
+                self._send(rule, series, what, at_ms)
+
+    def forget(self, sensors: Ints, slots: Ints, at_ms: int) -> None:
+        """These sensors with their series are gone, at a time not before any watermark sent: what is open ends."""
+        if self.idle:
+            return
+        gone = set(sensors.tolist())
+        for key in [key for key in self._open if key[0] in gone]:
+            self._end(key, at_ms, at_ms, gone=True)
+        for slot in slots.tolist():
+            self._tell_groups(slot, LEFT, at_ms)
+            self._series[slot] = None
+        self._states.forget(sensors)
+        self._silences.forget(sensors)
+        self._applies[slots] = False
+
+    def judge(self, readings: ReadingBatch, slot: Ints, sensor: Ints, in_order: Flags, verdicts: Verdicts) -> None:
+        """Readings in offset order, with their verdicts; slot, sensor: of their series and sensors."""
+        if not self._of_readings or not len(slot):
+            return
+        measures = self._measures.of(readings.value, verdicts)
+        told = self._states.step(sensor, slot, readings.time_ms, in_order, self._applies, measures)
+        for row, place, what, at_ms in zip(*(one.tolist() for one in told), strict=True):
+            key, time_ms = (int(sensor[row]), place), int(readings.time_ms[row])
+            if what == START:
+                series, first = self._series[slot[row]], evidence_of(readings, verdicts, row)
+                assert series is not None, "a reading's series is enrolled"
+                self._open[key] = _Open(series, time_ms, first, {})
+            elif what == PEAK:
+                self._open[key].peak = evidence_of(readings, verdicts, row)
+            elif what == FIRE:
+                self._fire(key, time_ms, time_ms)
+            elif what == END:
+                self._end(key, at_ms, time_ms)
+            elif what == DROP:
+                del self._open[key]
+
+    def silent(self, slots: Ints, sensors: Ints, cadence: Cadence) -> None:
+        """These sensors have fallen silent; slots: of the series that each spoke with last."""
+        begin = len(self._of_readings)
+        if begin == len(self._rules):
+            return
+        times = (cadence.newest_ms(slots).tolist(), cadence.overdue_ms(slots).tolist())
+        for slot, sensor, start_ms, overdue_ms in zip(slots.tolist(), sensors.tolist(), *times, strict=True):
+            series, places = self._series[slot], np.flatnonzero(self._applies[slot, begin:]).tolist()
+            if series is None or not places or not self._silences.begin(sensor, start_ms, overdue_ms, places):
+                continue
+            for place in places:
+                self._open[sensor, begin + place] = _Open(series, start_ms, {"last_reading": start_ms}, {})
+
+    def pass_time(self, watermark_ms: int) -> None:
+        """The watermark has passed the end of a pane: silences count that have lasted for long enough."""
+        for due in self._silences.due(watermark_ms):
+            key = (due.sensor, len(self._of_readings) + due.rule)
+            self._fire(key, due.at_ms, -(-due.at_ms // self._pane_ms) * self._pane_ms)
+
+    def heard(self, sensor: Ints, time_ms: Ints) -> None:
+        """Readings on time, between two ends of panes: silences end."""
+        for one, at_ms in self._silences.heard(sensor, time_ms):
+            for place in range(len(self._of_readings), len(self._rules)):
+                if (one, place) in self._open:
+                    self._end((one, place), at_ms, at_ms)
+
+    def _fire(self, key: tuple[int, int], at_ms: int, news_ms: int) -> None:
+        rule, episode = self._rules[key[1]], self._open[key]
+        episode.fired_ms = at_ms
+        if rule.grouped:
+            self._send(rule, episode.series, ALARMED, news_ms, episode)
+        else:
+            self._alerts.append(self._alert(rule, episode, at_ms))
+
+    def _end(self, key: tuple[int, int], ended_ms: int, at_ms: int, *, gone: bool = False) -> None:
+        rule, episode = self._rules[key[1]], self._open.pop(key)
+        if episode.fired_ms is None:
+            return
+        if rule.grouped:
+            self._send(rule, episode.series, CALMED, at_ms)
+        else:
+            self._alerts.append(self._alert(rule, episode, at_ms, ended_ms, gone=gone))
+
+    def _send(self, rule: AlertRule, series: Series, what: int, at_ms: int, episode: _Open | None = None) -> None:
+        group = rule.group_of(series)
+        since_ms, score, first = at_ms, np.nan, Evidence()
+        if episode is not None:
+            since_ms, score, first = episode.start_ms, _score(episode), episode.first
+        brief: Evidence = {name: first[name] for name in ("time", "value", "score", "last_reading") if name in first}
+        self._news.append(News(at_ms, what, rule.key, group, series.sensor_id, since_ms, float(score), brief))
+
+    def _alert(
+        self, rule: AlertRule, episode: _Open, at_ms: int, ended_ms: int | None = None, *, gone: bool = False
+    ) -> Alert:
+        assert episode.fired_ms is not None, "only what has fired is told"
+        evidence: Evidence = {"first": episode.first, "peak": episode.peak or episode.first}
+        return Alert(
+            rule=rule.name,
+            severity=rule.severity,
+            labels=episode.series._asdict(),
+            named_by=(episode.series.sensor_id, self._topic),
+            started_ms=episode.start_ms,
+            fired_ms=episode.fired_ms,
+            updated_ms=at_ms,
+            ended_ms=ended_ms,
+            peak_score=_score(episode),
+            inhibits=rule.inhibits,
+            reason=reason_of(rule, episode.series, evidence, episode.start_ms, ended_ms, gone=gone),
+            evidence=evidence,
+        )
+
+    def rows(self) -> list[Rows]:
+        """What was told since the last call."""
+        alerts, self._alerts = self._alerts, []
+        return alert_rows(alerts, self._generation)
+
+    def news(self) -> dict[int, tuple[News, ...]]:
+        """What groups are to know since the last call, by window shard."""
+        if not self._news:
+            return {}
+        found: dict[int, list[News]] = {}
+        for one in self._news:
+            found.setdefault(shard_of(one.group, self._shards), []).append(one)
+        self._news = []
+        return {shard: tuple(some) for shard, some in found.items()}
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the state but for open episodes, bytes."""
+        return self._states.nbytes + self._applies.nbytes
+
+    def snapshot(self) -> tuple[Any, ...]:
+        """Plain values. `rows` has been called before."""
+        rules = self._rules
+        begun = tuple(
+            (sensor, rules[place].key, rules[place].severity, tuple(one.series), *one.state())
+            for (sensor, place), one in self._open.items()
+        )
+        grouped = tuple(rule.key for rule in rules if rule.grouped)
+        news = tuple(tuple(one) for one in self._news)
+        return (STATE_VERSION, self._states.snapshot(), self._silences.snapshot(), begun, grouped, news)
+
+    def load(self, state: tuple[Any, ...] | None, watermark_ms: int, present: Ints) -> None:
+        """Go on from `snapshot()`, after `enrol`; None: of a program without alerts. present: slots of all series.
+
+        Alerts of a rule that is configured no more end now; a rule that is new begins afresh.
+        """
+        if state is None:
+            self.join(present, np.full(len(present), watermark_ms))
+            return
+        _, states, silences, begun, grouped, news = state
+        self._states.load(states)
+        self._silences.load(silences)
+        self._news = [News(*one) for one in news]
+        places = {rule.key: place for place, rule in enumerate(self._rules)}
+        for sensor, key, severity, series, *stored in begun:
+            episode = _Open(Series(*series), *stored)
+            if key in places:
+                self._open[sensor, places[key]] = episode
+            elif episode.fired_ms is not None and key not in grouped:
+                gone = AlertRule(name=key.split("\0")[0], on="is_anomaly", severity=severity)
+                at_ms = max(watermark_ms, episode.fired_ms)
+                self._alerts.append(self._alert(gone, episode, at_ms, at_ms, gone=True))
+        added = [rule.key for rule in self._rules if rule.grouped and rule.key not in grouped]
+        if added:
+            self.join(present, np.full(len(present), watermark_ms), rules=added)
+
+
+def _score(episode: _Open) -> float:
+    scores = [one["score"] for one in (episode.first, episode.peak) if "score" in one]
+    return float(max(scores, default=np.nan))
+
+
+class _Measures:
+    """What rules compare: each measure once. measure, rank: rows of `of`, by rule."""
+
+    def __init__(self, rules: Sequence[AlertRule], detectors: Sequence[str], raw: Sequence[str]) -> None:
+        self._wanted: list[tuple[str, str]] = []
+        self._place = {name: place for place, name in enumerate(detectors)}
+        self._raw = frozenset(raw)
+        self.measure = [self._row(_measured(one)) for one in rules]
+        self.rank = [self._row(_ranked(one)) for one in rules]
+
+    def _row(self, what: tuple[str, str]) -> int:
+        if what not in self._wanted:
+            self._wanted.append(what)
+        return self._wanted.index(what)
+
+    def of(self, value: Floats, verdicts: Verdicts) -> Floats:
+        """(measures, n); NaN for unknown."""
+        found = np.empty((len(self._wanted), len(value)))
+        for row, (kind, name) in enumerate(self._wanted):
+            found[row] = self._column(kind, name, value, verdicts)
+        return found
+
+    def _column(self, kind: str, name: str, value: Floats, verdicts: Verdicts) -> Any:
+        if kind == "value":
+            return value
+        if kind == "flag":
+            return verdicts.flagged_by.chosen[:, self._place[name]]
+        if kind == "detector":
+            return (verdicts.raw if name in self._raw else verdicts.surprise).values[:, self._place[name]]
+        return getattr(verdicts, kind)
+
+
+def _measured(rule: AlertRule) -> tuple[str, str]:
+    if rule.on == "stuck":
+        return ("flag", "stuck")
+    if rule.on == "detector":
+        yes_or_no = rule.above is None and rule.below is None
+        return ("flag" if yes_or_no else "detector", rule.of)
+    return (rule.on, "")
+
+
+def _ranked(rule: AlertRule) -> tuple[str, str]:
+    measured = _measured(rule)
+    return measured if measured[0] in ("value", "detector") else ("score", "")
