@@ -13,12 +13,14 @@ from threading import Event
 from flows.production import clickhouse_address, connection, registry
 from flows.settings import Http, Settings, SettingsError
 from infra.clickhouse.client import connect
+from infra.clickhouse.export import Exporter
 from infra.clickhouse.registry import load_registry
 from infra.http.app import App
 from infra.http.body import BodyReader
 from infra.http.decoding import BodyDecoder
 from infra.http.ingest import Ingest, Patience
 from infra.http.keys import Bucket, Caller, Keys
+from infra.http.read_api import read_api
 from infra.http.server import CannotServe, Server, Tls, bind, is_loopback
 from infra.kafka.admin import partitions
 from infra.kafka.client import DeliveryFailed
@@ -75,8 +77,12 @@ def service(settings: Settings, stop: Event) -> Iterator[Service]:
             timeout_s=http.body_timeout.ms / 1000,
         )
         patience = Patience(stalled_s=http.kafka_timeout.ms / 1000, ack_s=http.ack_timeout.ms / 1000)
+        exporter = Exporter(clickhouse_address(settings), at_a_time=http.exports)
         app = App(
-            Ingest(keys, reader, decoder, outlet, patience), keys, ready=lambda: _missing(outlet, patience.stalled_s)
+            Ingest(keys, reader, decoder, outlet, patience),
+            read_api(exporter, keys, max_rows=http.max_rows),
+            keys,
+            ready=lambda: _missing(outlet, patience.stalled_s),
         )
         try:
             server = Server(app, outlet, connections=http.max_connections, tls=_tls(http))
@@ -84,6 +90,7 @@ def service(settings: Settings, stop: Event) -> Iterator[Service]:
             raise SettingsError(f"http.cert_file, http.key_file: {error}") from None
         scheme = "https" if http.cert_file else "http"
         yield Service(server, listener, outlet, f"{scheme}://{host}:{listener.getsockname()[1]}")
+        exporter.close()
         _deliver_rest(outlet, timeout_s=settings.worker.drain_timeout.ms / 1000)
 
 
