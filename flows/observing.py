@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from flows.production import clickhouse_address
 from flows.settings import Settings, SettingsError
@@ -10,6 +10,7 @@ from infra.clickhouse.client import ClickHouseError, connect
 from infra.clickhouse.events import Event, store
 from infra.observe import logs
 from infra.observe.system import Change, Judge, Machine, logger, watched
+from infra.observe.traces import Traces, TracesUnavailable
 
 _SECRET_WORDS = ("password", "secret")
 
@@ -41,6 +42,18 @@ def secrets(settings: Settings) -> list[str]:
     mqtt = settings.mqtt
     passwords = (settings.kafka.password, settings.clickhouse.password, mqtt.password, mqtt.key_password)
     return [one for one in (*hidden, *map(str, passwords)) if one]
+
+
+def traced(settings: Settings, flow: str, process: int | None = None) -> AbstractContextManager[object]:
+    """While in the block, spans go to the collector of [observe] traces, if one is named. Raises SettingsError."""
+    url = settings.observe.traces
+    if not url:
+        return nullcontext()
+    resource = {"service.name": "streamgauge", "streamgauge.flow": flow, "service.instance.id": str(process or 0)}
+    try:
+        return Traces(url, resource)
+    except TracesUnavailable as error:
+        raise SettingsError(f"observe.traces = '{url}': {error}, or \"\" for none") from None
 
 
 @contextmanager

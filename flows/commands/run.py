@@ -17,7 +17,7 @@ from flows.cluster import Cluster, wait_for_earlier
 from flows.commands.common import Invocation, peoples_error
 from flows.find import find
 from flows.graceful import Failures
-from flows.observing import machine_watched, set_up_logs
+from flows.observing import machine_watched, set_up_logs, traced
 from flows.production import clickhouse_address, production_ports
 from flows.readiness import PipeReport, Report, reporting
 from flows.recovery import STORE_PARTITIONS, Layout, open_store
@@ -120,6 +120,7 @@ def _work_alone(asked: _Asked, stop: StopFlag) -> None:
         _served(asked.settings, live=list, ready=lambda: report.missing, metrics=exposition),
         beating(stop, systemd, drain_timeout_s=asked.settings.worker.drain_timeout.ms / 1000),
         machine_watched(asked.settings),
+        traced(asked.settings, asked.name),
     ):
         _work(asked, stop, report)
 
@@ -134,7 +135,10 @@ def _work_in_cluster(
 ) -> None:
     """As one of the processes that a supervisor has started, which says for all of them what was wrong."""
     try:
-        with published(metrics_dir, process) if metrics_dir is not None else nullcontext():
+        with (
+            published(metrics_dir, process) if metrics_dir is not None else nullcontext(),
+            traced(asked.settings, asked.name, process),
+        ):
             _work(asked, stop, report, process, addresses)
     except Exception as error:
         cause = peoples_error(error)

@@ -22,6 +22,7 @@ from infra.clickhouse.encode import merge, to_arrow
 from infra.clickhouse.gather import gather
 from infra.clickhouse.insert import insert
 from infra.observe import metrics
+from infra.observe.meters import inserting
 from operators.batches import Rows
 
 LINGER_S = 0.1
@@ -240,7 +241,7 @@ class Writer:
         while True:
             try:
                 self._client = self._client or connect(self._address)
-                with metrics.INSERT_SECONDS.time():
+                with inserting(buffer.table, rows.num_rows):
                     insert(self._client, buffer.table, rows)
                 break
             except ClickHouseError as error:

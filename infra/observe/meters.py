@@ -1,4 +1,7 @@
-"""Who watches the source and the steps for Prometheus: a few updates per batch, each under a microsecond."""
+"""Who watches the source, the steps and the inserts.
+
+For Prometheus: a few updates per batch, each under a microsecond. For a collector of traces, where one is named: spans.
+"""
 
 import time
 from collections import Counter as Tally
@@ -8,12 +11,32 @@ from math import nan
 from typing import Any
 
 import numpy as np
+from prometheus_client import Histogram
 
-from infra.observe import metrics
+from infra.observe import metrics, traces
 from operators.batches import Labels
 from operators.clock import ShardBatch
 from operators.intake import NO_WATERMARK, IntakeBatch
 from operators.sensors import SensorOutput
+
+
+def timed(
+    seconds: Histogram, span: str, attributes: traces.Attributes, kind: traces.Kind = "internal"
+) -> AbstractContextManager[Any]:
+    """Around what takes time."""
+    timer = seconds.time()
+    return timer if traces.ACTIVE is None else traces.ACTIVE.around(timer, span, attributes, kind)
+
+
+def inserting(table: str, rows: int) -> AbstractContextManager[Any]:
+    """Around one attempt at an insert."""
+    attributes: dict[str, str | int | float] = {
+        "db.system.name": "clickhouse",
+        "db.operation.name": "INSERT",
+        "db.collection.name": table,
+        "db.operation.batch.size": rows,
+    }
+    return timed(metrics.INSERT_SECONDS, f"INSERT {table}", attributes, "client")
 
 
 class PartitionMeter:
@@ -27,10 +50,14 @@ class PartitionMeter:
         self._polls = {result: metrics.SOURCE_POLLS.labels(result) for result in ("messages", "nothing", "held_back")}
         self._snapshot_s: float | None = None
         self._completed_s: float | None = None
+        self._asked_ns = self._polled_ns = 0
         metrics.WATERMARK_DELAY.labels(*self._labels).set_function(self._delay_s)
 
     def asked(self) -> None:
         """The next batch is asked for; the first time after a snapshot, Bytewax has completed that epoch."""
+        if traces.ACTIVE is not None:
+            traces.ACTIVE.epoch_begins()
+            self._asked_ns = time.monotonic_ns()
         if self._snapshot_s is None:
             return
         now_s = time.monotonic()
@@ -42,10 +69,14 @@ class PartitionMeter:
 
     def snapshot(self) -> None:
         """Where reading stands is taken down: an epoch closes."""
+        if traces.ACTIVE is not None:
+            traces.ACTIVE.epoch_closes()
         self._snapshot_s = time.monotonic()
 
     def polled(self, messages: int, *, held: bool) -> None:
         """So many came; held: none were asked for."""
+        if traces.ACTIVE is not None:
+            self._polled_ns = time.monotonic_ns()
         self._polls["messages" if messages else "held_back" if held else "nothing"].inc()
 
     def fed(self, batch: IntakeBatch, messages: int) -> None:
@@ -57,6 +88,8 @@ class PartitionMeter:
             reasons = batch.rejects.columns["reason"]
             for reason, count in Tally(reasons.tolist() if isinstance(reasons, Labels) else []).items():
                 metrics.REJECTED.labels(reason).inc(count)
+        if traces.ACTIVE is not None:
+            self._trace(traces.ACTIVE, batch, messages)
 
     def behind(self, messages: int) -> None:
         """So many are still to be read."""
@@ -67,6 +100,19 @@ class PartitionMeter:
         metrics.SOURCE_LAG.remove(*self._labels)
         metrics.WATERMARK_DELAY.remove(*self._labels)
 
+    def _trace(self, told: traces.Traces, batch: IntakeBatch, messages: int) -> None:
+        """Poll and decode as one span; where the poll ended is an attribute."""
+        attributes: dict[str, str | int | float] = {
+            "messaging.system": "kafka",
+            "messaging.destination.name": batch.topic,
+            "messaging.destination.partition.id": str(batch.partition),
+            "messaging.batch.message_count": messages,
+            "streamgauge.poll_seconds": (self._polled_ns - self._asked_ns) / 1e9,
+            "streamgauge.readings": 0 if batch.readings is None else len(batch.readings),
+            "streamgauge.rejects": 0 if batch.rejects is None else len(batch.rejects),
+        }
+        told.ended(f"poll {batch.topic}", self._asked_ns, attributes, "consumer")
+
     def _delay_s(self) -> float:
         return nan if self._watermark_ms == NO_WATERMARK else time.time() - self._watermark_ms / 1000
 
@@ -76,14 +122,16 @@ class StepMeter:
 
     def __init__(self) -> None:
         self._sensors: dict[str, int] = {}
+        self._working: dict[str, str | int | float] = {}
 
     def working(self, step: str) -> AbstractContextManager[Any]:
         """Around what a step does with one key's batches."""
-        return metrics.STEP_SECONDS.labels(step).time()
+        self._working = {"streamgauge.step": step}
+        return timed(metrics.STEP_SECONDS.labels(step), f"step {step}", self._working)
 
     def packing(self, step: str) -> AbstractContextManager[Any]:
         """Around the making of one key's snapshot."""
-        return metrics.SNAPSHOT_SECONDS.labels(step).time()
+        return timed(metrics.SNAPSHOT_SECONDS.labels(step), f"snapshot {step}", {"streamgauge.step": step})
 
     def packed(self, step: str, nbytes: int, before: int) -> None:
         """A key's snapshot has so many bytes now; `before` is 0 for its first."""
@@ -93,6 +141,10 @@ class StepMeter:
 
     def judged(self, batches: Sequence[ShardBatch], outputs: Sequence[SensorOutput]) -> None:
         """Count what the sensor step made of batches of one shard."""
+        if traces.ACTIVE is not None:
+            self._working["streamgauge.shard"] = batches[0].shard
+            readings = sum(len(one.readings) for one in batches if one.readings is not None)
+            self._working["streamgauge.readings"] = readings
         for batch, output in zip(batches, outputs, strict=True):
             if batch.readings is None:
                 continue
