@@ -46,11 +46,10 @@ def form_fields(body: bytes, *, content_type: str) -> dict[str, str]:
     header = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1")
     # By the older of Python's two parsers: the newer one trips over headers that are wrong.
     form = BytesParser().parsebytes(header + body)
-    parts = form.get_payload()
-    if not isinstance(parts, list):
+    if not form.is_multipart():
         raise QueryError(BAD_ARGUMENTS, "The body is not valid multipart/form-data")
     fields: dict[str, str] = {}
-    for part in parts:
+    for part in form.get_payload():
         assert isinstance(part, Message)
         if part.get_filename() is not None:
             raise QueryError(NOT_IMPLEMENTED, "External tables are not served by the embedded endpoint")

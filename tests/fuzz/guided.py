@@ -63,7 +63,9 @@ def _fuzz(name: str, arguments: Sequence[str]) -> None:
             damage(rng, payload, seeds, tokens)
         return bytes(payload[:most])
 
-    atheris.Setup([sys.argv[0], *arguments], check, custom_mutator=mutated)
+    # With -merge libFuzzer starts itself again, by what the shell makes of the first argument.
+    command = f"{sys.executable} -m tests.fuzz.guided {name}"
+    atheris.Setup([command, *arguments], check, custom_mutator=mutated)
     atheris.Fuzz()
 
 
