@@ -1,5 +1,6 @@
 """The demo: embedded services, a worker, an hour of simulated history, then live sensors, a summary that adds up."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -79,6 +80,7 @@ class Demo:
 
         send(begin_ms, first_ms)
         self._start_worker(config)
+        self._start_bridge()
         send(first_ms, self._now_ms)
 
     def _start_worker(self, config: Path | None) -> None:
@@ -102,6 +104,24 @@ class Demo:
                     "STREAMGAUGE_WORKER__RECOVERY_DIR": str(data_dir / "recovery"),
                 },
                 stop_timeout_s=60,
+            )
+        )
+
+    def _start_bridge(self) -> None:
+        """From the embedded MQTT broker; a configuration file may speak of another one, so it is given none."""
+        settings = self.settings
+        self._bridge = self._supervisor.start(
+            ChildProcess(
+                "mqtt bridge",
+                [sys.executable, "-m", "flows.cli", "--config", os.devnull, "ingest", "mqtt"],
+                log=Path(settings.data_dir).absolute() / "logs" / "ingest-mqtt.log",
+                env={
+                    "STREAMGAUGE_DATA_DIR": settings.data_dir,
+                    "STREAMGAUGE_KAFKA__BOOTSTRAP": settings.kafka.bootstrap,
+                    "STREAMGAUGE_KAFKA__TOPICS": settings.kafka.topics[0],
+                    "STREAMGAUGE_MQTT__URL": settings.mqtt.url,
+                    "STREAMGAUGE_MQTT__PROTOCOL": settings.mqtt.protocol,
+                },
             )
         )
 
@@ -157,6 +177,7 @@ class Demo:
 
     def finish(self) -> tuple[Summary, list[Rightness]]:
         """Let the flow read what is left, drain it, count, and compare verdicts with the truth."""
+        self._bridge.stop()
         deadline_s = time.monotonic() + 60
         while self._lag() and time.monotonic() < deadline_s:
             self._supervisor.check()

@@ -3,7 +3,7 @@
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from flows.settings import ClickHouse, Kafka, Settings
+from flows.settings import ClickHouse, Kafka, Mqtt, Settings
 from infra.clickhouse.client import Address
 from infra.embedded.supervisor import Supervisor
 
@@ -20,7 +20,7 @@ _ENDPOINTS = "endpoints.json"
 
 @contextmanager
 def local_services(settings: Settings, supervisor: Supervisor) -> Iterator[Settings]:
-    """The embedded broker and ClickHouse with their data under `data_dir`; yields the settings pointed at them.
+    """The embedded brokers and ClickHouse with their data under `data_dir`; yields the settings pointed at them.
 
     Whatever the settings say: simulated readings must not reach a broker of one's own.
     Written into `data_dir` is where they are, so that other commands find them. The embedded extra is imported here
@@ -28,26 +28,33 @@ def local_services(settings: Settings, supervisor: Supervisor) -> Iterator[Setti
     """
     from infra.embedded.broker import Broker
     from infra.embedded.clickhouse import EmbeddedClickHouse
+    from infra.embedded.mqtt import EmbeddedMqtt
 
     data_dir = Path(settings.data_dir).absolute()
     broker = supervisor.start(Broker(data_dir / "broker"))
     clickhouse = supervisor.start(EmbeddedClickHouse(data_dir / "clickhouse", log=data_dir / "logs" / "clickhouse.log"))
+    mqtt = supervisor.start(EmbeddedMqtt(log=data_dir / "logs" / "mqtt.log"))
     file = data_dir / _ENDPOINTS
-    told = {"pid": os.getpid(), "bootstrap": broker.bootstrap, "clickhouse_port": clickhouse.port}
+    told = {
+        "pid": os.getpid(),
+        "bootstrap": broker.bootstrap,
+        "clickhouse_port": clickhouse.port,
+        "mqtt_url": mqtt.url,
+    }
     file.write_text(json.dumps(told))
     try:
         kafka = msgspec.structs.replace(settings.kafka, bootstrap=Kafka().bootstrap)
         place = msgspec.structs.replace(settings.clickhouse, host=ClickHouse().host, port=ClickHouse().port)
-        settings = msgspec.structs.replace(settings, kafka=kafka, clickhouse=place)
-        yield _pointed(settings, broker.bootstrap, clickhouse.port)
+        settings = msgspec.structs.replace(settings, kafka=kafka, clickhouse=place, mqtt=Mqtt())
+        yield _pointed(settings, told)
     finally:
         file.unlink(missing_ok=True)
 
 
 def running(settings: Settings) -> Settings:
-    """The settings, with Kafka and ClickHouse pointed at a running demo's where they are left at their defaults."""
+    """The settings, with services pointed at a running demo's where they are left at their defaults."""
     told = _endpoints(settings)
-    return settings if told is None else _pointed(settings, told["bootstrap"], told["clickhouse_port"])
+    return settings if told is None else _pointed(settings, told)
 
 
 @contextmanager
@@ -64,13 +71,16 @@ def kept_clickhouse(settings: Settings, address: Address) -> Iterator[Address]:
         yield replace(address, port=clickhouse.port)
 
 
-def _pointed(settings: Settings, bootstrap: str, clickhouse_port: int) -> Settings:
-    kafka, clickhouse = settings.kafka, settings.clickhouse
+def _pointed(settings: Settings, told: Mapping[str, Any]) -> Settings:
+    kafka, clickhouse, mqtt = settings.kafka, settings.clickhouse, settings.mqtt
     if kafka.bootstrap == Kafka().bootstrap:
-        kafka = msgspec.structs.replace(kafka, bootstrap=bootstrap)
+        kafka = msgspec.structs.replace(kafka, bootstrap=told["bootstrap"])
     if (clickhouse.host, clickhouse.port) == (ClickHouse().host, ClickHouse().port):
-        clickhouse = msgspec.structs.replace(clickhouse, port=clickhouse_port)
-    return msgspec.structs.replace(settings, kafka=kafka, clickhouse=clickhouse)
+        clickhouse = msgspec.structs.replace(clickhouse, port=told["clickhouse_port"])
+    if mqtt.url == Mqtt().url:
+        # It speaks nothing else; finding that out would take seconds.
+        mqtt = msgspec.structs.replace(mqtt, url=told.get("mqtt_url", mqtt.url), protocol="3.1.1")
+    return msgspec.structs.replace(settings, kafka=kafka, clickhouse=clickhouse, mqtt=mqtt)
 
 
 def _endpoints(settings: Settings) -> dict[str, Any] | None:

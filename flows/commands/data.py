@@ -15,8 +15,7 @@ from rich.table import Table
 
 from flows.commands.common import Invocation, duration_ms, wide_console
 from flows.production import connection
-from flows.settings import Settings
-from infra.kafka.admin import partition_counts
+from flows.sending import destination, first_topic
 from infra.kafka.producer import Producer
 from infra.signals import stop_on_signals
 from infra.simulate.mapping import ColumnMapping
@@ -33,22 +32,29 @@ def simulate(
     rate: Annotated[float | None, typer.Option(help="Readings a second of all sensors.")] = None,
     sensors: Annotated[int | None, typer.Option(min=1, help="How many sensors.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same readings.")] = None,
+    location: Annotated[str, typer.Option(help="All in one place of this name.", show_default="several")] = "",
+    to: Annotated[str, typer.Option(help='"mqtt://host:port"; "mqtt": as configured.', show_default="Kafka")] = "",
 ) -> None:
     """Send simulated sensors to the first topic: daily cycles, drift, noise, and faults with their ground truth.
 
-    Types, faults and shares are configured under `[simulate]`.
+    Types, faults and shares are configured under `[simulate]`. Over MQTT each sensor publishes on its own topic, as
+    `mqtt.template` says.
 
-    **Example**: `streamgauge simulate --history 1h --seconds 60 --rate 1000 --sensors 200`
+    **Examples**
+
+    `streamgauge simulate --history 1h --seconds 60 --rate 1000 --sensors 200`
+
+    `streamgauge simulate --to mqtt --location lab --sensors 5 --seconds 60`
     """
     invocation: Invocation = context.obj
     settings = invocation.settings
-    given = {"rate": rate, "sensors": sensors, "seed": seed}
+    given = {"rate": rate, "sensors": sensors, "seed": seed, "locations": (location,) if location else None}
     config = msgspec.structs.replace(settings.simulate, **{k: v for k, v in given.items() if v is not None})
     config.check()
     past_ms = duration_ms(past, "--history")
     stop = stop_on_signals()
-    simulation, topic, now_ms = Simulation(config), _topic(settings), wall_clock_ms()
-    with Producer(connection(settings)) as producer, _spinner(_reached) as told:
+    simulation, now_ms = Simulation(config), wall_clock_ms()
+    with destination(settings, to) as (producer, topic), _spinner(_reached) as told:
         sent = 0
         if past_ms:
             begin_ms = now_ms - past_ms
@@ -110,19 +116,12 @@ def replay(
         zone=zone,
     )
     found = Replay(files, mapping=mapping, end_ms=wall_clock_ms() if shift is Shift.now else None)
-    topic = _topic(settings)
+    topic = first_topic(settings)
     with Producer(connection(settings)) as producer, _spinner(lambda sent: f"{sent:,} readings sent") as told:
         send(found, producer, topic=topic, speed=speed, stop=stop, on_progress=told)
     _say_files(found.files)
     if any(file.refused for file in found.files):
         raise typer.Exit(1)
-
-
-def _topic(settings: Settings) -> str:
-    """The first topic, which must be there: a missing one would be noticed only when nothing arrives."""
-    topic = settings.kafka.topics[0]
-    partition_counts(connection(settings), [topic])
-    return topic
 
 
 def _reached(time_ms: int) -> str:

@@ -38,8 +38,8 @@ def demo(
 ) -> None:
     """Live sensors, windows and detectors on this machine, with an hour of history.
 
-    Starts an embedded Kafka broker and ClickHouse, one worker and a simulator; about 5 % of the readings are faulty,
-    and some messages are broken, late or sent twice. What was stored is kept in `.streamgauge`.
+    Starts embedded Kafka and MQTT brokers and ClickHouse, one worker and a simulator; about 5 % of the readings are
+    faulty, and some messages are broken, late or sent twice. What was stored is kept in `.streamgauge`.
 
     **Examples**
 
@@ -55,6 +55,7 @@ def demo(
     with Supervisor() as supervisor, local_services(given, supervisor) as settings:
         prepare(settings)
         _say_where(console, settings)
+        _say_how_to_publish(console)
         with closing(Demo(settings, supervisor)) as the_demo:
             with _progress(console) as progress:
                 _history(the_demo, past_ms, invocation.config, progress)
@@ -75,9 +76,9 @@ def demo(
 
 
 def up(context: typer.Context) -> None:
-    """Run only the embedded broker and ClickHouse, with topic and tables, until Ctrl-C.
+    """Run only the embedded brokers and ClickHouse, with topic and tables, until Ctrl-C.
 
-    For `replay`, `simulate`, `run sensors` and `query` in other terminals, which find them by themselves.
+    For `replay`, `simulate`, `ingest`, `run sensors` and `query` in other terminals, which find them by themselves.
 
     **Example**: `streamgauge up`
     """
@@ -104,7 +105,15 @@ def _simulating(settings: Settings, *, rate: float | None, sensors: int | None, 
 def _say_where(console: Console, settings: Settings) -> None:
     console.print(f"  broker      {settings.kafka.bootstrap}  topic {', '.join(settings.kafka.topics)}")
     console.print(f"  ClickHouse  http://{settings.clickhouse.host}:{settings.clickhouse.port}/")
+    console.print(f"  MQTT        {settings.mqtt.url}  topic {settings.mqtt.template}")
     console.print(f"  data        {settings.data_dir}/  (logs in logs/)")
+
+
+def _say_how_to_publish(console: Console) -> None:
+    console.print("  sensors over MQTT, in another terminal:")
+    console.print(
+        "  streamgauge simulate --to mqtt --location mqtt --sensors 5 --seconds 30", style="cyan", soft_wrap=True
+    )
 
 
 def _progress(console: Console) -> Progress:

@@ -29,6 +29,8 @@ from infra.mqtt.errors import MqttFailure, Refused, Unreachable
 from infra.mqtt.place import Place
 
 _CONNECT_S = 10.0
+_ANSWER_S = 5.0
+"""How long a broker may take to answer CONNECT and SUBSCRIBE."""
 _GOOD_BYE_S = 2.0
 _BACKOFF_S = (0.2, 30.0)
 _AT_ONCE = 500
@@ -56,6 +58,7 @@ class Link:
     on_message: takes what comes, within `serve`; acknowledge it later.
     on_connected: a connection begins; whether the broker knew the session. What came earlier may not be acknowledged
         any more: it comes again.
+    on_published: the broker has taken the message of this number.
     status_topic: told online and offline, retained; "" for none.
 
     A refusal before the first connection is an error; afterwards, and while the broker is away, it is tried again.
@@ -68,6 +71,7 @@ class Link:
         filters: Sequence[str] = (),
         on_message: Callable[[MQTTMessage], None] = lambda message: None,
         on_connected: Callable[[bool], None] = lambda session: None,
+        on_published: Callable[[int], None] = lambda mid: None,
         receive_maximum: int = 1_000,
         session_expiry_s: int = 0,
         status_topic: str = "",
@@ -77,6 +81,7 @@ class Link:
         self._filters = filters
         self._on_message = on_message
         self._on_connected = on_connected
+        self._on_published = on_published
         self._receive_maximum = receive_maximum
         self._session_expiry_s = session_expiry_s
         self._status_topic = status_topic
@@ -93,12 +98,18 @@ class Link:
         self._words = _Words()
         self._attempts = 0
         self._next_try_s = 0.0
+        self._answer_due_s = 0.0
         self._ever = False
 
     @property
     def client(self) -> Client | None:
         """paho's client while connected and subscribed."""
         return self._client if self._ready else None
+
+    @property
+    def version(self) -> str:
+        """Of MQTT, as spoken or tried."""
+        return "5" if self._protocol == MQTTv5 else "3.1.1"
 
     @property
     def connected(self) -> bool:
@@ -123,7 +134,7 @@ class Link:
         if self._refusal is not None:
             refusal, self._refusal = self._refusal, None
             self._turned_away(refusal)
-        elif self._client is client and client.socket() is None:
+        elif self._client is client and (client.socket() is None or self._is_mute()):
             self._ended()
         return self._client is not None
 
@@ -170,6 +181,10 @@ class Link:
         if read and client.socket() is not None:
             client.loop_misc()
 
+    def _is_mute(self) -> bool:
+        """Whether the broker has not let us in for too long; some that do not know MQTT 5 wait for more to read."""
+        return not self._ready and time.monotonic() > self._answer_due_s
+
     def _connect(self) -> None:
         self._attempts += 1
         client = self._client = self._new()
@@ -181,6 +196,7 @@ class Link:
             self._turned_away(Refused(self._away(f"TLS: {_tls_reason(str(error))}", refused=True)))
         except OSError as error:
             self._lost(Unreachable(self._away(error.strerror or str(error))))
+        self._answer_due_s = time.monotonic() + _ANSWER_S
 
     def _session(self, client: Client) -> dict[str, Any]:
         if self._protocol != MQTTv5:
@@ -202,7 +218,6 @@ class Link:
             manual_ack=True,
         )
         client.connect_timeout = _CONNECT_S
-        client.max_inflight_messages_set(65_535)
         if place.username:
             client.username_pw_set(place.username, place.password or None)
         if self._tls is not None:
@@ -212,6 +227,7 @@ class Link:
         client.on_connect = self._answered
         client.on_subscribe = self._subscribed
         client.on_message = self._took
+        client.on_publish = self._published
         client.on_disconnect = self._disconnected
         client.on_socket_register_write = _later
         self._words = _Words()
@@ -222,16 +238,20 @@ class Link:
         self._taken += 1
         self._on_message(message)
 
+    def _published(self, client: Client, userdata: Any, mid: int, reason: ReasonCode, properties: Any) -> None:
+        self._on_published(mid)
+
     def _answered(self, client: Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
         if reason.is_failure:
             self._refused(reason)
             return
         client.disable_logger()
-        self._on_connected(bool(flags.session_present))
         if self._filters:
+            self._on_connected(bool(flags.session_present))
             client.subscribe([(one, self._options()) for one in self._filters])
         else:
             self._began()
+            self._on_connected(bool(flags.session_present))
 
     def _options(self) -> Any:
         # What is retained is sent for a new subscription only, not again with every connection.
@@ -270,12 +290,11 @@ class Link:
         assert client is not None
         if self._status_topic:
             client.publish(self._status_topic, b"online", qos=0, retain=True)
-        version = "5" if self._protocol == MQTTv5 else "3.1.1"
         if self._away_since_s is not None:
             gone_s = time.monotonic() - self._away_since_s
             logger.warning("the MQTT broker at %s is back after %.0f s", self._place.url, gone_s)
         elif not self._ever:
-            logger.info("connected to %s, MQTT %s, as %s", self._place.url, version, self._place.client_id)
+            logger.info("connected to %s, MQTT %s, as %s", self._place.url, self.version, self._place.client_id)
         self._ready, self._ever, self._away_since_s, self._attempts = True, True, None, 0
 
     def _disconnected(self, client: Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
@@ -305,11 +324,20 @@ class Link:
         elif _ALERT in self._words.said:
             self._turned_away(Refused(self._away(f"TLS: {_tls_reason(self._words.said)}", refused=True)))
         else:
-            # Some old brokers hang up on MQTT 5 instead of saying so; others do it when a client has no right to be.
-            hint = "it hung up without an answer: check client_id, certificates and rights"
-            self._lost(Unreachable(self._away(hint)))
-            if self._place.protocol == "auto" and not self._ever:
-                self._protocol = MQTTv311 if self._protocol == MQTTv5 else MQTTv5
+            self._unanswered()
+
+    def _unanswered(self) -> None:
+        """Some brokers hang up on, or wait for more of, a version they do not know; others when a client has no right."""
+        did = "said nothing" if self._is_mute() else "hung up"
+        if self._may_fall_back:
+            logger.info("the MQTT broker at %s %s after CONNECT: trying MQTT 3.1.1", self._place.url, did)
+            self._drop(self._client)
+            self._protocol = MQTTv311
+            return
+        hint = f"it {did} after CONNECT, MQTT {self.version}: check client_id, certificates and rights"
+        self._lost(Unreachable(self._away(hint)))
+        if self._place.protocol == "auto" and not self._ever:
+            self._protocol = MQTTv5
 
     def _lost(self, why: MqttFailure) -> None:
         """Nothing can come until a later try."""

@@ -31,6 +31,10 @@ class TopicTemplate:
 
     def topic(self, sensor_id: str) -> str:
         """Where a sensor publishes. Raises MqttFailure when the template does not say it."""
+        if not sensor_id or any(sign in sensor_id for sign in "/+#"):
+            raise MqttFailure(
+                f"sensor_id {sensor_id!r}: / + # have a meaning in MQTT topics; it cannot be a level of one"
+            )
         levels = [sensor_id if level == "{sensor_id}" else level for level in self._levels]
         if any(level.startswith("{") or level in ("+", "#") for level in levels):
             raise MqttFailure(
