@@ -21,6 +21,7 @@ class Ports:
     registry: what is known of sensors and types beforehand.
     close_at_end: close all windows at the end of input; only for bounded input that is not gone on with.
     meter: watches the steps at work.
+    alerts: takes (key, Rows) items of the table alerts, for those who want to hear of them at once; None for nobody.
     """
 
     partitions: tuple[str, ...]
@@ -29,3 +30,4 @@ class Ports:
     registry: Registry
     close_at_end: bool = False
     meter: Meter = UNMETERED
+    alerts: Sink[tuple[str, Rows]] | None = None

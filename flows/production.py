@@ -13,8 +13,9 @@ from infra.clickhouse.client import Address, Client, connect
 from infra.clickhouse.migrate import Retention
 from infra.clickhouse.registry import load_registry, save_registry
 from infra.clickhouse.sink import ClickHouseSink
-from infra.kafka.admin import create_topic, partitions
-from infra.kafka.client import Connection
+from infra.kafka.admin import create_topic, exists, partitions
+from infra.kafka.alerts import AlertSink
+from infra.kafka.client import Connection, KafkaFailure, Unreachable
 from infra.kafka.source import KafkaSource
 from infra.observe.meters import StepMeter
 from infra.registry import read_file
@@ -122,4 +123,25 @@ def production_ports(
     def source(make: MakeIntake) -> GracefulSource:
         return GracefulSource(kafka_source, telling_restarts(make, address, start=kafka.start), failures)
 
-    return Ports(names, source, sink, known, close_at_end, StepMeter())
+    alerts = None
+    if kafka.alerts_topic:
+        _make_alerts_topic(settings, stop, wait_s=wait_s)
+        alerts = AlertSink(connection(settings), kafka.alerts_topic)
+    return Ports(names, source, sink, known, close_at_end, StepMeter(), alerts)
+
+
+def _make_alerts_topic(settings: Settings, stop: Event, *, wait_s: float) -> None:
+    """When it is not there. Raises KafkaFailure."""
+    topic = settings.kafka.alerts_topic
+    while True:
+        try:
+            if not exists(connection(settings), topic):
+                create_topic(connection(settings), topic, partitions=EMBEDDED_PARTITIONS)
+            return
+        except Unreachable:
+            if math.isfinite(wait_s) or stop.wait(1.0):
+                raise
+        except KafkaFailure as failure:
+            raise KafkaFailure(
+                f"kafka.alerts_topic = '{topic}': {failure}; create it yourself, or set it to \"\" for none"
+            ) from None

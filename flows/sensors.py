@@ -1,4 +1,4 @@
-"""The main job: readings in, verdicts, windows and counts out."""
+"""The main job: readings in, verdicts, windows, alerts and counts out."""
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -10,7 +10,7 @@ from operators import steps
 
 
 def build(settings: Settings, ports: Ports) -> Dataflow:
-    """Source -> clock per partition -> sensor shards -> window shards; all rows to one sink of tables."""
+    """Source -> clock per partition -> sensor shards -> window shards; rows to one sink of tables, alerts to two."""
     parts = Parts(settings, ports)
     at_end, meter = ports.close_at_end, ports.meter
     flow = Dataflow("sensors")
@@ -20,5 +20,8 @@ def build(settings: Settings, ports: Ports) -> Dataflow:
     judged = steps.sensors("sensors", clocked.shards, make=parts.sensor_shard, close_at_end=at_end, meter=meter)
     windows = steps.windows("windows", judged.panes, make=parts.window_shard, close_at_end=at_end, meter=meter)
 
-    op.output("tables", op.merge("rows", clocked.rows, judged.rows, windows), ports.tables)
+    rows = op.merge("rows", clocked.rows, judged.rows, windows)
+    op.output("tables", rows, ports.tables)
+    if ports.alerts is not None:
+        op.output("told", op.filter("alerts", rows, lambda item: item[1].table == "alerts"), ports.alerts)
     return flow

@@ -58,6 +58,15 @@ def create_topic(
     return True
 
 
+def exists(connection: Connection, topic: str) -> bool:
+    """Whether there is such a topic. Raises Unreachable, KafkaFailure."""
+    try:
+        partition_counts(connection, [topic])
+    except TopicMissing:
+        return False
+    return True
+
+
 def partition_counts(connection: Connection, topics: Sequence[str]) -> dict[str, int]:
     """How many partitions each topic has. Raises TopicMissing, Unreachable, KafkaFailure."""
     with _observer(connection) as consumer:

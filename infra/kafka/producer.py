@@ -1,6 +1,6 @@
 """A batching producer: what is handed over is delivered, in order per key, once; or it is said that it was not."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -26,9 +26,11 @@ class Producer:
 
     The local queue is bounded (100,000 messages, 64 MB): when it is full, handing over waits. A message that Kafka does
     not take within 5 minutes (`delivery.timeout.ms`) has failed; failures raise DeliveryFailed from the next call on.
+
+    settings: of librdkafka, above the ones here.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, settings: Mapping[str, str | int] | None = None) -> None:
         self._connection = connection
         self._outage = Outage()
         self._handed_over = 0
@@ -48,6 +50,7 @@ class Producer:
                         "delivery.report.only.error": True,
                         "on_delivery": self._on_failure,
                         "error_cb": self._on_error,
+                        **(settings or {}),
                     }
                 )
             )
