@@ -174,7 +174,7 @@ def _taken(found: Sorted, *, delivered: bool) -> bytes:
 
 
 def _nothing_good(found: Sorted) -> tuple[int, bytes]:
-    unreadable = all(one.reason in _UNREADABLE for one in found.refused)
+    unreadable = bool(found.refused) and all(one.reason in _UNREADABLE for one in found.refused)
     status = HTTPStatus.BAD_REQUEST if unreadable else HTTPStatus.UNPROCESSABLE_ENTITY
     return status, _account(found, delivered=False)
 
