@@ -21,7 +21,7 @@ from infra.http.decoding import BodyDecoder
 from infra.http.ingest import Ingest, Patience
 from infra.http.keys import Bucket, Caller, Keys
 from infra.http.read_api import read_api
-from infra.http.server import CannotServe, Server, Tls, bind, is_loopback
+from infra.http.server import BACKLOG, CannotServe, Server, Tls, bind, is_loopback
 from infra.kafka.admin import partitions
 from infra.kafka.client import DeliveryFailed
 from infra.kafka.deliveries import Deliveries
@@ -89,6 +89,7 @@ def service(settings: Settings, stop: Event) -> Iterator[Service]:
         except CannotServe as error:
             raise SettingsError(f"http.cert_file, http.key_file: {error}") from None
         scheme = "https" if http.cert_file else "http"
+        listener.listen(BACKLOG)
         yield Service(server, listener, outlet, f"{scheme}://{host}:{listener.getsockname()[1]}")
         exporter.close()
         _deliver_rest(outlet, timeout_s=settings.worker.drain_timeout.ms / 1000)

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 import msgspec
@@ -31,7 +32,7 @@ class Problem(Exception):
         """Beside those every answer has."""
         headers = {}
         if self.wait_s is not None:
-            headers["retry-after"] = str(max(1, round(self.wait_s + 0.5)))
+            headers["retry-after"] = str(max(1, ceil(self.wait_s)))
         if self.status == HTTPStatus.UNAUTHORIZED:
             headers["www-authenticate"] = 'Bearer realm="streamgauge"'
         if self.status == HTTPStatus.METHOD_NOT_ALLOWED:

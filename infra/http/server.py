@@ -19,8 +19,11 @@ _HEAD_S = 10.0
 _HEAD_BYTES = 32_768
 _KEEP_ALIVE_S = 60
 _DRAIN_S = 10
-_BACKLOG = 1_024
 _BUSY_S, _IDLE_S = 0.002, 0.02
+
+
+BACKLOG = 1_024
+"""Connections that wait to be accepted."""
 
 
 class CannotServe(Exception):
@@ -55,7 +58,7 @@ class Server:
             server_header=False,
             proxy_headers=False,
             limit_concurrency=connections,
-            backlog=_BACKLOG,
+            backlog=BACKLOG,
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=_DRAIN_S,
         )

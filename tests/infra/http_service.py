@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from flows.ingest_http import service
+from flows.ingest_http import Service, service
 from flows.settings import ClickHouse, Http, Kafka, Settings
 from infra.embedded.broker import Broker
 from tests.kafka import new_topic, read
@@ -20,6 +20,13 @@ NDJSON = {"content-type": "application/x-ndjson"}
 @contextmanager
 def serving(settings: Settings) -> Iterator[httpx.Client]:
     """A client of a service that runs with these settings; what it raised is raised at the end."""
+    with serving_from_inside(settings) as (client, _):
+        yield client
+
+
+@contextmanager
+def serving_from_inside(settings: Settings) -> Iterator[tuple[httpx.Client, Service]]:
+    """The service itself, too."""
     problems: list[BaseException] = []
     with service(settings, Event()) as ready:
 
@@ -33,7 +40,7 @@ def serving(settings: Settings) -> Iterator[httpx.Client]:
         thread.start()
         try:
             with httpx.Client(base_url=ready.url, timeout=30, verify=False) as client:
-                yield client
+                yield client, ready
         finally:
             ready.server.stop()
             thread.join()
