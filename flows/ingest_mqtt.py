@@ -11,7 +11,7 @@ from infra.kafka.admin import partitions
 from infra.kafka.delivery import ReportingProducer
 from infra.mqtt.bridge import Bridge
 from infra.mqtt.place import Place
-from infra.mqtt.template import TopicTemplate
+from infra.mqtt.template import TopicTemplate, check_filter
 from infra.observe.health import HealthServer
 from infra.observe.metrics import exposition
 
@@ -35,6 +35,8 @@ def mqtt_place(mqtt: Mqtt) -> Place:
 def filters(mqtt: Mqtt) -> list[str]:
     """What to subscribe to. Raises MqttFailure."""
     topics = mqtt.topics or (TopicTemplate(mqtt.template).filter,)
+    for topic in topics:
+        check_filter(topic)
     return [f"$share/{mqtt.group}/{topic}" for topic in topics] if mqtt.group else list(topics)
 
 

@@ -33,6 +33,8 @@ _ANSWER_S = 5.0
 """How long a broker may take to answer CONNECT and SUBSCRIBE."""
 _GOOD_BYE_S = 2.0
 _BACKOFF_S = (0.2, 30.0)
+_SOON_S = 10.0
+"""A connection that was lost sooner counts as one more failed attempt."""
 _AT_ONCE = 500
 """Packets read before the caller is asked again."""
 _TAKEN_OVER = 0x8E
@@ -99,6 +101,7 @@ class Link:
         self._attempts = 0
         self._next_try_s = 0.0
         self._answer_due_s = 0.0
+        self._began_s = 0.0
         self._ever = False
 
     @property
@@ -176,7 +179,7 @@ class Link:
                 client.loop_read()
                 if self._taken == before or client.socket() is None:
                     break
-        if writable and client.socket() is not None:
+        if (writable or readable) and client.socket() is not None and client.want_write():
             client.loop_write()
         if read and client.socket() is not None:
             client.loop_misc()
@@ -193,6 +196,8 @@ class Link:
                 self._place.host, self._place.port, keepalive=self._place.keepalive_s, **self._session(client)
             )
         except ssl.SSLError as error:
+            if self._tls is not None and self._tls.last is not None:
+                self._tls.last.close()
             self._turned_away(Refused(self._away(f"TLS: {_tls_reason(str(error))}", refused=True)))
         except OSError as error:
             self._lost(Unreachable(self._away(error.strerror or str(error))))
@@ -295,7 +300,7 @@ class Link:
             logger.warning("the MQTT broker at %s is back after %.0f s", self._place.url, gone_s)
         elif not self._ever:
             logger.info("connected to %s, MQTT %s, as %s", self._place.url, self.version, self._place.client_id)
-        self._ready, self._ever, self._away_since_s, self._attempts = True, True, None, 0
+        self._ready, self._ever, self._away_since_s, self._began_s = True, True, None, time.monotonic()
 
     def _disconnected(self, client: Client, userdata: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
         if flags.is_disconnect_packet_from_server and reason.value == _TAKEN_OVER:
@@ -320,14 +325,17 @@ class Link:
         elif self._problem is not None:
             self._lost(self._problem)
         elif self._ready:
-            self._lost(Unreachable(self._away("the connection was lost")))
+            why = "the connection was lost"
+            if time.monotonic() < self._began_s + _SOON_S:
+                why += f" soon after it began; does another client call itself {self._place.client_id}, too?"
+            self._lost(Unreachable(self._away(why)))
         elif _ALERT in self._words.said:
             self._turned_away(Refused(self._away(f"TLS: {_tls_reason(self._words.said)}", refused=True)))
         else:
             self._unanswered()
 
     def _unanswered(self) -> None:
-        """Some brokers hang up on, or wait for more of, a version they do not know; others when a client has no right."""
+        """Some brokers hang up on, or wait for more of, a version they do not know; some when a client has no right."""
         did = "said nothing" if self._is_mute() else "hung up"
         if self._may_fall_back:
             logger.info("the MQTT broker at %s %s after CONNECT: trying MQTT 3.1.1", self._place.url, did)
@@ -341,6 +349,8 @@ class Link:
 
     def _lost(self, why: MqttFailure) -> None:
         """Nothing can come until a later try."""
+        if self._ready and time.monotonic() > self._began_s + _SOON_S:
+            self._attempts = 0
         self._drop(self._client)
         self._problem = None
         least_s, most_s = _BACKOFF_S

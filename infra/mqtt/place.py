@@ -2,8 +2,10 @@
 
 import ssl
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
+
+from typing_extensions import override
 
 from infra.mqtt.errors import MqttFailure
 
@@ -57,15 +59,19 @@ class Place:
         return parts.port or _PORTS[parts.scheme]
 
     @property
-    def tls(self) -> ssl.SSLContext | None:
+    def tls(self) -> "Tls | None":
         """How to encrypt; None for not at all. Raises MqttFailure when a file is not there or not right."""
         if urlsplit(self.url).scheme != "mqtts":
             for name in ("ca_file", "cert_file", "key_file"):
                 if getattr(self, name):
                     raise MqttFailure(f"mqtt.{name}: is for TLS, and mqtt.url = {self.url!r} is not: mqtts://...")
             return None
+        context = Tls(ssl.PROTOCOL_TLS_CLIENT)
         try:
-            context = ssl.create_default_context(cafile=self.ca_file or None)
+            if self.ca_file:
+                context.load_verify_locations(self.ca_file)
+            else:
+                context.load_default_certs()
         except OSError as error:
             raise MqttFailure(f"mqtt.ca_file = {self.ca_file!r}: {_reason(error)}") from None
         if self.cert_file or self.key_file:
@@ -78,6 +84,17 @@ class Place:
                     "expected PEM files that belong together, and mqtt.key_password when the key has one"
                 ) from None
         return context
+
+
+class Tls(ssl.SSLContext):
+    """Verifies the broker and its name; keeps the last socket, for paho leaves it open when the handshake fails."""
+
+    last: ssl.SSLSocket | None = None
+
+    @override
+    def wrap_socket(self, *arguments: Any, **given: Any) -> ssl.SSLSocket:
+        self.last = super().wrap_socket(*arguments, **given)
+        return self.last
 
 
 def _reason(error: OSError) -> str:

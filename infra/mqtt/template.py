@@ -8,6 +8,17 @@ FIELDS = ("sensor_id", "sensor_type", "location", "unit", "asset_id")
 _KNOWN_TOPICS = 100_000
 
 
+def check_filter(text: str) -> None:
+    """Raises MqttFailure when it is no MQTT topic filter."""
+    *levels, last = text.split("/")
+    if not text or any(level != "+" and ("+" in level or "#" in level) for level in levels) or _is_mixed(last):
+        raise MqttFailure(f"mqtt.topics: {text!r} is no topic filter: + takes a whole level, # the last one")
+
+
+def _is_mixed(level: str) -> bool:
+    return level not in ("+", "#") and ("+" in level or "#" in level)
+
+
 class TopicTemplate:
     """Levels are texts, fields in braces, `+` for any one level, and at the end `#` for all the rest.
 
