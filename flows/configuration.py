@@ -166,7 +166,7 @@ def _explain(error: msgspec.ValidationError, raw: dict[str, Any]) -> str:
             break
     else:
         if path and not isinstance(value, dict):
-            shown = "***" if "password" in path else repr(value)
+            shown = "***" if "password" in path or path.endswith("token") else repr(value)
             return f"{path} = {shown}: {message}"
     return f"{path or 'configuration'}: {message}"
 

@@ -8,6 +8,7 @@ from flows.settings_alerts import DEFAULT_ALERTS
 from flows.settings_alerts import Alert as Alert
 from flows.settings_edges import Http as Http
 from flows.settings_edges import Mqtt as Mqtt
+from flows.settings_grafana import Grafana as Grafana
 from flows.settings_types import Count, Name, Port, Section, Share
 from flows.settings_types import Duration as Duration
 from flows.settings_types import Secret as Secret
@@ -342,5 +343,6 @@ class Settings(Section, frozen=True):
     simulate: SimulationConfig = SimulationConfig()
     mqtt: Mqtt = Mqtt()
     http: Http = Http()
+    grafana: Grafana = Grafana()
     data_dir: str = ".streamgauge"
     """Where the embedded broker and ClickHouse keep their data."""
