@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench quality fuzz lock clean
+.PHONY: help install demo test lint format bench soak quality fuzz chaos lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -35,14 +35,20 @@ format: $(READY) ## let ruff format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## speed of one worker beside its floor and Bytewax's own windows; what detection costs (ARGS="--only detection")
+bench: $(READY) ## speed of one worker beside its floor and Bytewax's own windows; detection, recovery (ARGS="--only recovery")
 	$(BIN)/python -m tests.bench $(ARGS)
+
+soak: $(READY) ## a day of 10,000 sensors, 50 million readings, at full speed: memory, files, store (ARGS="--readings 5000000")
+	$(BIN)/python -m tests.bench.soak $(ARGS)
 
 quality: $(READY) ## how good the verdicts are, on public labels and simulated faults; ARGS="--only nab --quick"
 	$(BIN)/python -m tests.quality $(ARGS)
 
 fuzz: $(READY) ## a million damaged payloads through the intake: each is read or refused; ARGS="--batches 20 --seed 7"
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+chaos: $(READY) ## 100 faults under load, and the tables as if nothing had been; ARGS="--faults 21 --seed 2"
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 lock: $(READY) ## renew both lock files from pyproject.toml
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements.lock pyproject.toml

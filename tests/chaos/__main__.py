@@ -65,8 +65,8 @@ def _summarise(done: list[Round], size: Size, took_s: float, console: Console) -
             table.add_row(kind, str(times), *figures, what)
     console.print(table)
     console.print(
-        f"seconds: from a fault's end, or from the signal, until all sent up to then was stored; {', '.join(OF_INPUT)} "
-        "are part of the input",
+        "seconds: from a fault's end, or from the signal, until something sent since, of every partition, was stored; "
+        f"{', '.join(OF_INPUT)} are part of the input",
         soft_wrap=True,
     )
     sent, wrong = sum(one.sent for one in done), sum(len(one.wrong) for one in done)

@@ -58,7 +58,7 @@ def differences(client: Client, one: str, other: str) -> Iterator[str]:
             "limit": _MOST_SHOWN,
         }
         sums = [client.query(_SUMS.format(database=name, **places)).result_rows[0] for name in (one, other)]
-        if not sums[0][0]:
+        if not sums[0][0] and table in COMPARED:  # assets take longer to be known than a short stream lasts
             yield f"{table}: no rows to compare"
         if sums[0] != sums[1]:
             rows = client.query(_DIFFERENT.format(**places)).result_rows

@@ -33,7 +33,8 @@ def _kill_one(stage: Stage, fault: Fault) -> None:
 def _kill_all(stage: Stage, fault: Fault) -> None:
     for pid in (stage.flow.pid, *stage.workers):
         os.kill(pid, SIGKILL)
-    stage.keep_running()
+    stage.flow.stop()
+    stage.start()
 
 
 def _sigterm(stage: Stage, fault: Fault) -> None:

@@ -32,7 +32,7 @@ class Size:
 class Recovered:
     """A fault that is over.
 
-    seconds: from its end until all sent up to then was stored; None for faults of the input.
+    seconds: from its end until something sent since, of every partition, was stored; None for faults of the input.
     """
 
     fault: Fault
@@ -63,7 +63,7 @@ def run_round(home: Path, seed: int, faults: Sequence[Fault], size: Size, tell: 
         try:
             for fault in faults:
                 _wait_until(stage, sender, fault.at_s)
-                recovered.append(_suffer(stage, fault))
+                recovered.append(_suffer(stage, fault, sender))
                 tell(_told(recovered[-1]))
             _wait_until(stage, sender, stream.seconds)
             tell("all is sent; reading it once more, undisturbed")
@@ -82,14 +82,14 @@ def _wait_until(stage: Stage, sender: Sender, at_s: float) -> None:
         sleep(_POLL_S)
 
 
-def _suffer(stage: Stage, fault: Fault) -> Recovered:
+def _suffer(stage: Stage, fault: Fault, sender: Sender) -> Recovered:
     if fault.kind in OF_INPUT:
         return Recovered(fault, None)
     began_s = monotonic()
     inject(stage, fault)
     if fault.kind not in ("sigterm", "kill-all"):  # these end with a start, which is part of recovering
         began_s = monotonic()
-    stage.flows_again()
+    stage.flows_again(lambda: sender.running)
     return Recovered(fault, monotonic() - began_s)
 
 

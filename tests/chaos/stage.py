@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from signal import SIGCONT
 from time import monotonic, sleep
@@ -22,8 +23,8 @@ from tests.running import Site, create_tables, processes_of_cluster
 PARTITIONS = 4
 PROCESSES = 2
 _CHAOS, _UNDISTURBED = "chaos", "undisturbed"
-_FRESH = 20
-"""The last so many messages of a partition need not all be readings that are stored."""
+_LAST = 20
+"""Among so many messages of a partition there is a reading that is stored."""
 _POLL_S = 0.05
 _PATIENCE_S = 180.0
 _STORE_BYTES = 2**31
@@ -135,10 +136,13 @@ class Stage:
         lags = group_lag(Connection(bootstrap=self.broker.bootstrap), _CHAOS, [self.topic])
         return {one.partition: one.high for one in lags}
 
-    def flows_again(self) -> None:
-        """Wait until what has been sent up to now, of every partition, is stored. Raises Stuck."""
+    def flows_again(self, more: Callable[[], bool]) -> None:
+        """Wait until something sent from now on, of every partition, is stored. Raises Stuck.
+
+        more: whether there is still something to be sent; if not, all must be stored.
+        """
         wanted, deadline_s = self.sent(), monotonic() + _PATIENCE_S
-        while not self._holds(wanted):
+        while not self._holds(wanted if more() else {one: high - _LAST for one, high in wanted.items()}):
             self.keep_running()
             if monotonic() > deadline_s:
                 raise Stuck(f"what was sent is not stored after {_PATIENCE_S:g} s:\n{self.log_end()}")
@@ -151,7 +155,7 @@ class Stage:
                 stored = {int(partition): int(offset) for partition, offset in client.query(sql).result_rows}
         except ClickHouseError:
             return False
-        return all(stored.get(partition, -1) >= high - _FRESH for partition, high in wanted.items())
+        return all(stored.get(partition, -1) >= high for partition, high in wanted.items())
 
     def finish(self) -> None:
         """Drain the flow and let it read what is left; let another read the whole topic, undisturbed. Raises Stuck."""
