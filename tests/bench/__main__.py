@@ -1,4 +1,4 @@
-"""`make bench`: how fast one worker is, beside its floor and beside Bytewax's own windows; and what detection costs."""
+"""`make bench`: how fast a worker is, beside its floor and Bytewax's own windows; what detection and recovery cost."""
 
 import argparse
 import sys
@@ -16,7 +16,9 @@ from infra.kafka.producer import Producer
 from tests.bench import detection, report
 from tests.bench.load import Load, new_topics
 from tests.bench.measure import Input, Measured, measure_apart
+from tests.bench.recovery import __main__ as recovery
 
+PARTS = ("detection", "recovery", "worker")
 _WARM = 20_000
 _SHARE = {"fold_window": 20}
 """Jobs that are given only one in so many messages."""
@@ -83,12 +85,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--messages", type=int, default=1_500_000, help="readings to run through the engine")
     parser.add_argument("--sensors", type=int, default=10_000)
     parser.add_argument("--repeat", type=int, default=3, help="runs of each measurement; the median counts")
-    parser.add_argument("--only", choices=("worker", "detection"), help="only this part; both when left out")
+    parser.add_argument("--only", choices=PARTS, help="only this part; all when left out")
     options = parser.parse_args(arguments)
     load, console = Load(messages=options.messages, sensors=options.sensors), wide_console()
-    if options.only != "worker":
+    parts = (options.only,) if options.only else PARTS
+    if "detection" in parts:
         detection.run(Settings(), repeat=options.repeat, console=console)
-    sys.exit(options.only != "detection" and not run(load, repeat=options.repeat, console=console))
+    if "recovery" in parts:
+        recovery.run(sensors=options.sensors, console=console)
+    sys.exit("worker" in parts and not run(load, repeat=options.repeat, console=console))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from operators.batches import Rows
 from tests.bench import engine
 from tests.bench.measure import Input, Outcome, tell_read
 
-_STEP = 20_000
+STEP = 20_000
+"""After so many readings more it tells how many it has read."""
 
 
 def run(given: Input, *, settings: Settings = engine.SETTINGS) -> Outcome:
@@ -19,7 +20,7 @@ def run(given: Input, *, settings: Settings = engine.SETTINGS) -> Outcome:
         nonlocal told
         counts(rows)
         readings = counts.rows["readings"]
-        if readings >= told + _STEP:
+        if readings >= told + STEP:
             told = readings
             tell_read(readings)
         if readings >= given.messages:

@@ -1,6 +1,7 @@
 """The parts of `make bench ARGS="--only recovery"` one by one."""
 
 import argparse
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -43,9 +44,12 @@ def killed(plant: Plant, sensors: int, *, epoch_s: float = _EPOCH_S, times: int 
 def away(
     plant: Plant, sensors: int, *, epoch_s: float = _EPOCH_S, calm_s: float = 25.0, away_s: float = 60.0
 ) -> Iterator[Figure]:
-    """ClickHouse away for a while at four times the load."""
+    """ClickHouse away for a while at four times the load; by a broker like Kafka, and by the embedded one."""
     load = Load(messages=_FOREVER, sensors=sensors, interval_s=INTERVAL_S / 4)
-    yield from outage.figures(outage.endure(plant, load, epoch_s=epoch_s, calm_s=calm_s, away_s=away_s))
+    one = outage.endure(plant, load, epoch_s=epoch_s, calm_s=calm_s, away_s=away_s, fetches="limited")
+    yield from outage.figures(one, "fetch limits kept")
+    one = outage.endure(plant, load, epoch_s=epoch_s, calm_s=calm_s, away_s=away_s, fetches="whole")
+    yield from outage.figures(one, "the embedded broker")
 
 
 PARTS: dict[str, Part] = {"stored": stored, "bounded": bounded, "killed": killed, "away": away}
@@ -58,6 +62,7 @@ def run(*, sensors: int, console: Console, parts: Iterable[str] = PARTS) -> None
         console.print(f"recovery: {name}")
         with tempfile.TemporaryDirectory(prefix="streamgauge-bench-") as home, plant(Path(home)) as services:
             figures += PARTS[name](services, sensors)
+    console.print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, shared with broker and ClickHouse")
     show(f"Recovery, {sensors:,} sensors, the default detectors, a reading every {INTERVAL_S} s", figures, console)
 
 

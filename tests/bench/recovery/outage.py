@@ -4,10 +4,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from tests.bench.load import PARTITIONS, Load
 from tests.bench.recovery.feed import Feed
+from tests.bench.recovery.fetch_limits import FetchLimits
 from tests.bench.recovery.figures import Figure
 from tests.bench.recovery.plant import Plant, running
 from tests.bench.recovery.process import peak_bytes, resident_bytes
@@ -37,25 +39,35 @@ class Outage:
     audit: int
 
 
-def endure(plant: Plant, load: Load, *, epoch_s: float, calm_s: float, away_s: float) -> Outage:
-    """A calm, then ClickHouse killed with kill -9 and started again so much later, readings coming all the time."""
+def endure(
+    plant: Plant, load: Load, *, epoch_s: float, calm_s: float, away_s: float, fetches: Literal["whole", "limited"]
+) -> Outage:
+    """A calm, then ClickHouse killed with kill -9 and started again so much later, readings coming all the time.
+
+    fetches: answered by the embedded broker with all there is, or as Kafka does.
+    """
     site = plant.site("outage")
-    with Feed(plant.connection, site.topic, load, rate=load.sensors / load.interval_s) as feed:
-        with running(site, epoch_s=epoch_s) as (worker, _):
-            began_s = time.monotonic()
-            _until(lambda: _caught_up(site, feed), "flowing")
-            time.sleep(calm_s)
-            before = resident_bytes(worker.pid)
-            plant.clickhouse.kill()
-            away = _most(lambda: resident_bytes(worker.pid), for_s=away_s)
-            plant.clickhouse.start()
-            back_s = time.monotonic()
-            _until(lambda: _caught_up(site, feed), "caught up")
-            caught_up_s, lasted_s = time.monotonic() - back_s, time.monotonic() - began_s
-            rate = feed.sent / lasted_s
-            sent = feed.stop()
-            _until(lambda: _stored(site, "readings") >= sent, "stored")
-            peak = peak_bytes(worker.pid)
+    with (
+        FetchLimits(int(plant.broker.bootstrap.rpartition(":")[2])) as limits,
+        Feed(plant.connection, site.topic, load, rate=load.sensors / load.interval_s) as feed,
+        running(
+            site if fetches == "whole" else replace(site, bootstrap=f"127.0.0.1:{limits.port}"), epoch_s=epoch_s
+        ) as (worker, _),
+    ):
+        began_s = time.monotonic()
+        _until(lambda: _caught_up(site, feed), "flowing")
+        time.sleep(calm_s)
+        before = resident_bytes(worker.pid)
+        plant.clickhouse.kill()
+        away = _most(lambda: resident_bytes(worker.pid), for_s=away_s)
+        plant.clickhouse.start()
+        back_s = time.monotonic()
+        _until(lambda: _caught_up(site, feed), "caught up")
+        caught_up_s, lasted_s = time.monotonic() - back_s, time.monotonic() - began_s
+        rate = feed.sent / lasted_s
+        sent = feed.stop()
+        _until(lambda: _stored(site, "readings") >= sent, "stored")
+        peak = peak_bytes(worker.pid)
     return Outage(
         *(away_s, caught_up_s, before / 1e6, away / 1e6, peak / 1e6, rate, sent),
         stored=_stored(site, "readings_final"),
@@ -96,11 +108,11 @@ def _most(value: Callable[[], int], *, for_s: float) -> int:
     return most
 
 
-def figures(one: Outage) -> list[Figure]:
-    """What an operator wants to know."""
+def figures(one: Outage, broker: str) -> list[Figure]:
+    """What an operator wants to know. broker: which it was."""
     return [
         Figure(
-            f"ClickHouse away for {one.away_s:g} s at {one.rate:,.0f} readings/s: peak memory of the worker",
+            f"ClickHouse away for {one.away_s:g} s at {one.rate:,.0f} readings/s, {broker}: peak memory of the worker",
             f"{one.peak_mb:,.0f} MB",
             f"below {_PEAK_MB} MB",
             one.peak_mb < _PEAK_MB,
