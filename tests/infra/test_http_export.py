@@ -1,4 +1,4 @@
-"""Readings over HTTP, through the flow, into ClickHouse, and out again over HTTP: each exactly once, in every format."""
+"""Readings over HTTP, through the flow into ClickHouse, and out again: each exactly once, in every format."""
 
 import csv
 import io
@@ -26,7 +26,7 @@ READINGS = SENSORS * STEPS
 
 @pytest.fixture(scope="module")
 def sent() -> list[dict[str, Any]]:
-    """Two readings of one sensor a second have one time stamp: nothing but the offset tells them apart."""
+    """All sensors every three seconds, in order of time."""
     begin_ms = wall_clock_ms() - STEPS * 3_000
     return [
         {
@@ -94,13 +94,15 @@ def instant(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def in_ms(time: datetime) -> int:
+    return round(time.timestamp() * 1000)
+
+
 def test_what_was_posted_is_stored_exactly_once_and_comes_back(
     client: httpx.Client, site: Site, sent: list[dict[str, Any]]
 ) -> None:
     wanted = sorted((one["sensor_id"], one["timestamp"], one["value"]) for one in sent)
-    stored = [
-        (row["sensor_id"], round(row["time"].timestamp() * 1000), row["value"]) for row in site.stored("readings")
-    ]
+    stored = [(row["sensor_id"], in_ms(row["time"]), row["value"]) for row in site.stored("readings")]
     assert sorted(stored) == wanted
     ledger = site.stored("ledger")
     assert sum(row["duplicates"] for row in ledger) == 100
@@ -120,7 +122,7 @@ def test_paging_meets_every_row_once(client: httpx.Client, site: Site, limit: in
 
 
 def test_all_formats_say_the_same(client: httpx.Client) -> None:
-    query = {"sensor": "s-3", "limit": 1_000}
+    query: dict[str, Any] = {"sensor": "s-3", "limit": 1_000}
     plain = rows(client, "/api/readings", **query)
     assert len(plain) == STEPS
     wanted = [(row["time"], row["value"], row["location"], row["is_anomaly"]) for row in plain]
@@ -135,9 +137,7 @@ def test_all_formats_say_the_same(client: httpx.Client) -> None:
         answer = client.get("/api/readings", params={**query, "format": form})
         found = read(pa.BufferReader(answer.content))
         columns = (found if isinstance(found, pa.Table) else found.read_all()).to_pylist()
-        told = [
-            (instant(round(r["time"].timestamp() * 1000)), r["value"], r["location"], r["is_anomaly"]) for r in columns
-        ]
+        told = [(instant(in_ms(r["time"])), r["value"], r["location"], r["is_anomaly"]) for r in columns]
         assert told == wanted, form
 
 
