@@ -1,4 +1,4 @@
-"""The processes of one cluster on this machine, from their start to their end: spawned, listened to, told, killed."""
+"""The processes of a cluster on this machine, from their start to their end: spawned, listened to, told, killed."""
 
 import json
 import os
@@ -65,19 +65,23 @@ class Death(NamedTuple):
 
 
 class Cluster:
-    """One run of all processes. Not for more than one thread, but for what only asks."""
+    """One run of the processes with these numbers, of as many as there are addresses.
 
-    def __init__(self, command: Command, processes: int, watchdog: Watchdog) -> None:
+    Not for more than one thread, but for what only asks.
+    """
+
+    def __init__(
+        self, command: Command, processes: Sequence[int], addresses: Sequence[str], watchdog: Watchdog
+    ) -> None:
         self.readiness = Readiness(processes)
         self.failed = False
         """A process has said that the flow is to drain."""
         self.refused: str | None = None
         """What a process has ended of, in words for people; starting again does not heal it."""
-        addresses = free_addresses(processes)
         self._watchdog = watchdog
         self._members: list[_Member] = []
         try:
-            for number in range(processes):
+            for number in processes:
                 self._members.append(_Member(number, command, addresses, watchdog))
         except BaseException:
             self.close()

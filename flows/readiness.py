@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from threading import Thread
 from typing import Literal, Protocol
@@ -19,11 +19,11 @@ Word = Literal["reached", "takes", "failed", "refused", "beat"]
 class Readiness:
     """Ready is a flow whose processes have all reached Kafka and ClickHouse and read all partitions between them.
 
-    Written by one thread, asked by any.
+    Written by one thread, asked by any. processes: the numbers of those that are waited for.
     """
 
-    def __init__(self, processes: int = 1) -> None:
-        self._starting = frozenset(range(processes))
+    def __init__(self, processes: Iterable[int] = (0,)) -> None:
+        self._starting = frozenset(processes)
         self._unread: frozenset[str] | None = None
         self._taken: frozenset[str] = frozenset()
 

@@ -13,10 +13,11 @@ from typing import Annotated
 import typer
 from bytewax.recovery import RecoveryConfig
 
-from flows.cluster import Cluster, wait_for_earlier
+from flows.cluster import Cluster, free_addresses, wait_for_earlier
 from flows.commands.common import Invocation, peoples_error
 from flows.find import find
 from flows.graceful import Failures
+from flows.hosts import FailuresToldAtOnce, Place, can_listen, joining, place_among, store_of_hosts, tells_of_lost_peer
 from flows.observing import machine_watched, set_up_logs, traced
 from flows.production import clickhouse_address, production_ports
 from flows.readiness import PipeReport, Report, reporting
@@ -62,8 +63,23 @@ def run(
     close: Annotated[
         bool, typer.Option("--close", help="With --until-end: also close the last windows. Keeps no recovery store.")
     ] = False,
-    process_id: Annotated[int | None, typer.Option(hidden=True)] = None,
-    address: Annotated[list[str] | None, typer.Option(hidden=True)] = None,
+    process_id: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Over several hosts: the number of this host's process. Process 0 keeps the recovery store.",
+            show_default="no other hosts",
+        ),
+    ] = None,
+    address: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Over several hosts: where a process listens for the others; once for each, alike on all hosts.",
+            show_default="no other hosts",
+        ),
+    ] = None,
+    over_hosts: Annotated[bool, typer.Option("--over-hosts", hidden=True)] = False,
     report_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
     metrics_dir: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
@@ -76,6 +92,14 @@ def run(
     `streamgauge run sensors --processes 2`
 
     `streamgauge run my/flow.py`
+
+    `streamgauge run sensors --process-id 1 --address hostA:2101 --address hostB:2101`
+
+    **Several hosts** run one cluster when the service manager of each starts one process of it; for more on one host,
+    start more. All need the same release and configuration; the recovery store is in worker.recovery_dir of process 0
+    alone. What they tell each other is neither encrypted nor checked: their ports are for a network of your own. A cut
+    between them is waited out; when one is lost the others start again and wait for it, and all go on from the last
+    epoch. Stop them together: one alone cannot drain, it ends after worker.drain_timeout and the others wait for it.
     """
     if close and not until_end:
         raise typer.BadParameter("--close needs --until-end: a stream that goes on closes its windows by itself")
@@ -84,27 +108,46 @@ def run(
     set_up_logs(invocation.settings, process_id)
     asked = _Asked(name, invocation.settings, until_end, close)
     if process_id is not None and report_fd is not None:
-        _work_in_cluster(asked, stop, PipeReport(report_fd), process_id, address or (), metrics_dir)
+        place = Place(process_id, tuple(address or ()), over_hosts)
+        _work_in_cluster(replace(asked, place=place), stop, PipeReport(report_fd), place, metrics_dir)
+    elif process_id is not None or address:
+        place = _place_among(processes, process_id, address or ())
+        can_listen(place)
+        sys.exit(_supervise(replace(asked, place=place), stop, (place.process,), lambda: place.addresses))
     elif processes is not None:
-        sys.exit(_supervise(asked, stop, processes))
+        sys.exit(_supervise(asked, stop, range(processes), lambda: free_addresses(processes)))
     else:
         _work_alone(asked, stop)
 
 
+def _place_among(processes: int | None, process: int | None, addresses: Sequence[str]) -> Place:
+    """The place in a cluster over hosts that was asked for. Raises BadParameter."""
+    if processes is not None:
+        raise typer.BadParameter("--processes is for one host; over several start one process for each --address")
+    try:
+        return place_among(process, addresses)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What is to be run."""
+    """What is to be run, and as which process of a cluster."""
 
     name: str
     settings: Settings
     until_end: bool
     close: bool
+    place: Place | None = None
 
     def recovery(self) -> RecoveryConfig | None:
         """The recovery store; None when none is to be kept."""
         if self.close:
             return None
-        return open_store(self.directory, Layout.of(self.name, self.settings))
+        layout = Layout.of(self.name, self.settings)
+        if self.place is not None and self.place.over_hosts:
+            return store_of_hosts(self.place, self.directory, layout, start=self.settings.kafka.start)
+        return open_store(self.directory, layout)
 
     @property
     def directory(self) -> Path:
@@ -129,35 +172,38 @@ def _work_in_cluster(
     asked: _Asked,
     stop: StopFlag,
     report: PipeReport,
-    process: int,
-    addresses: Sequence[str],
+    place: Place,
     metrics_dir: Path | None,
 ) -> None:
     """As one of the processes that a supervisor has started, which says for all of them what was wrong."""
     try:
         with (
-            published(metrics_dir, process) if metrics_dir is not None else nullcontext(),
-            traced(asked.settings, asked.name, process),
+            published(metrics_dir, place.process) if metrics_dir is not None else nullcontext(),
+            traced(asked.settings, asked.name, place.process),
         ):
-            _work(asked, stop, report, process, addresses)
+            _work(asked, stop, report)
     except Exception as error:
         cause = peoples_error(error)
         if cause is None:
             raise
         report.refused(str(cause))
         sys.exit(1)
+    except BaseException as error:
+        if not tells_of_lost_peer(error):
+            raise
+        logger.warning("another process of the cluster has ended, or cannot be reached any more")
+        sys.exit(1)
 
 
-def _work(
-    asked: _Asked, stop: StopFlag, report: Report, process: int | None = None, addresses: Sequence[str] = ()
-) -> None:
-    settings = asked.settings
+def _work(asked: _Asked, stop: StopFlag, report: Report) -> None:
+    settings, place = asked.settings, asked.place
     build = find(asked.name)
     rehearse(settings)
     recovery = asked.recovery()
     if recovery is not None:
         settings = beginning_as_reset(settings, asked.directory)
-    failures = Failures(report.failed)
+    over_hosts = place is not None and place.over_hosts
+    failures = (FailuresToldAtOnce if over_hosts else Failures)(report.failed)
     sink = ClickHouseSink(clickhouse_address(settings))
     try:
         ports = production_ports(settings, sink, stop, failures, stop_at_end=asked.until_end, close_at_end=asked.close)
@@ -167,12 +213,20 @@ def _work(
         raise
     if recovery is not None:
         tell_new_partitions(asked.directory, ports.partitions, clickhouse_address(settings))
-    flow = build(settings, replace(ports, source=lambda make: ports.source(reporting(make, report))))
-    report.reached(ports.partitions)
+    source = joining(ports.source, lambda: report.reached(())) if over_hosts else ports.source
+    flow = build(settings, replace(ports, source=lambda make: source(reporting(make, report))))
+    if not over_hosts:
+        report.reached(ports.partitions)
     logger.info("flow %s runs over %s", asked.name, ", ".join(ports.partitions))
-    if process:
-        wait_for_earlier(process, addresses, within_s=_WAIT_FOR_EARLIER_S)
-    work(flow, epoch=settings.worker.epoch, recovery=recovery, process_id=process, addresses=tuple(addresses))
+    if place is not None and not over_hosts:
+        wait_for_earlier(place.process, place.addresses, within_s=_WAIT_FOR_EARLIER_S)
+    work(
+        flow,
+        epoch=settings.worker.epoch,
+        recovery=recovery,
+        process_id=place.process if place is not None else None,
+        addresses=place.addresses if place is not None else (),
+    )
     ignore_signals()
     failures.raise_first()
     stats = sink.stats
@@ -181,8 +235,11 @@ def _work(
     )
 
 
-def _supervise(asked: _Asked, stop: StopFlag, processes: int) -> int:
-    """Worker processes as one cluster; what is wrong with the configuration is told before any is started."""
+def _supervise(asked: _Asked, stop: StopFlag, processes: Sequence[int], addresses: Callable[[], Sequence[str]]) -> int:
+    """Worker processes as one cluster, or this host's part of one.
+
+    What is wrong with the configuration is told before any is started.
+    """
     settings = asked.settings
     systemd = Systemd()
     find(asked.name)
@@ -198,7 +255,7 @@ def _supervise(asked: _Asked, stop: StopFlag, processes: int) -> int:
     for_metrics = TemporaryDirectory(prefix="streamgauge-") if settings.observe.listen else nullcontext(None)
     with for_metrics as directory:
         supervisor = Supervisor(
-            lambda: Cluster(partial(_command, directory), processes, watchdog), policy, stop, systemd
+            lambda: Cluster(partial(_command, directory), processes, addresses(), watchdog), policy, stop, systemd
         )
 
         def metrics() -> bytes:
@@ -215,10 +272,13 @@ def _supervise(asked: _Asked, stop: StopFlag, processes: int) -> int:
 def _command(metrics_dir: str | None, process: int, addresses: Sequence[str], fd: int) -> list[str]:
     """This command once more, as one process of the cluster."""
     given = sys.argv[1:]
-    at = next(i for i, word in enumerate(given) if word.split("=")[0] == "--processes")
-    del given[at : at + (1 if "=" in given[at] else 2)]
-    given += ["--process-id", str(process), "--report-fd", str(fd)]
-    given += [word for one in addresses for word in ("--address", one)]
+    at = next((i for i, word in enumerate(given) if word.split("=")[0] == "--processes"), None)
+    if at is None:
+        given += ["--over-hosts"]
+    else:
+        del given[at : at + (1 if "=" in given[at] else 2)]
+        given += ["--process-id", str(process), *(word for one in addresses for word in ("--address", one))]
+    given += ["--report-fd", str(fd)]
     if metrics_dir is not None:
         given += ["--metrics-dir", metrics_dir]
     return [sys.executable, "-m", "flows.cli", *given]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cluster import Cluster
+from flows.cluster import Cluster, free_addresses
 from flows.supervision import Policy, Supervisor
 from infra.embedded.process import ChildFailed
 from infra.embedded.watchdog import Watchdog
@@ -43,7 +43,10 @@ def supervisor(code: str, *, systemd: Systemd | None = None, processes: int = 2,
     def command(number: int, addresses: object, fd: int) -> list[str]:
         return [sys.executable, "-c", code, str(fd)]
 
-    return Supervisor(lambda: Cluster(command, processes, watchdog), chosen, StopFlag(), systemd or Systemd({}))
+    def start() -> Cluster:
+        return Cluster(command, range(processes), free_addresses(processes), watchdog)
+
+    return Supervisor(start, chosen, StopFlag(), systemd or Systemd({}))
 
 
 @contextmanager
