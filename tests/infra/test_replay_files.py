@@ -54,6 +54,11 @@ def test_ragged_csv_rows_are_told_with_their_line(write: Write) -> None:
     assert [row.line for row in found] == [2, 3, *range(5, 20_010)], "in order, the blank line left out"
 
 
+def test_a_ragged_row_that_is_not_utf8_refuses_that_row_alone(write: Write) -> None:
+    path = write("a.csv", b"t,v\n1,2,caf\xe9\n3,4\n")
+    assert list(rows(path)) == [Unreadable(2, "has 3 columns, the header has 2"), Row(3, {"t": "3", "v": "4"})]
+
+
 def test_bytes_that_are_not_utf8_stay_visible(write: Write) -> None:
     path = write("a.csv", b"t,v\n1,caf\xe9\n")
     assert list(rows(path)) == [Row(2, {"t": "1", "v": "caf\ufffd"})]

@@ -12,7 +12,7 @@ INSTRUMENTED: dict[str, tuple[str, ...]] = {
     "payloads": (
         *("operators.decode", "operators.decode_json", "operators.intake", "operators.reading_columns"),
         *("operators.timestamps", "operators.series_codes", "operators.rejects", "operators.reject_limit"),
-        *("operators.clock", "operators.shards", "infra.clickhouse.encode", "infra.clickhouse.arrays"),
+        *("infra.clickhouse.encode", "infra.clickhouse.arrays"),
     ),
     "arrow": (
         *("operators.decode", "operators.decode_arrow", "operators.arrow_size", "operators.reading_columns"),
