@@ -9,12 +9,15 @@ paho does the protocol; its own loop costs four times as much for a message as t
 """
 
 import logging
+import os
 import random
 import re
 import select
+import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5, MQTTv311
@@ -130,10 +133,10 @@ class Link:
                 return False
             self._connect()
         client = self._client
-        socket = client.socket() if client is not None else None
-        if client is None or socket is None:
+        connection = client.socket() if client is not None else None
+        if client is None or connection is None:
             return False
-        self._exchange(client, socket, timeout_s, read=read)
+        self._exchange(client, connection, timeout_s, read=read)
         if self._refusal is not None:
             refusal, self._refusal = self._refusal, None
             self._turned_away(refusal)
@@ -160,18 +163,19 @@ class Link:
             client.publish(self._status_topic, b"offline", qos=0, retain=True)
         self._ready = False
         client.on_disconnect = None
-        client.disconnect()
-        deadline_s = time.monotonic() + _GOOD_BYE_S
-        while client.socket() is not None and client.want_write() and time.monotonic() < deadline_s:
-            writing: list[Any] = [client.socket()]
-            select.select([], writing, [], 0.1)
-            client.loop_write()
+        with _lingering(client.socket()):
+            client.disconnect()
+            deadline_s = time.monotonic() + _GOOD_BYE_S
+            while client.socket() is not None and client.want_write() and time.monotonic() < deadline_s:
+                writing: list[Any] = [client.socket()]
+                select.select([], writing, [], 0.1)
+                client.loop_write()
         self._drop(client)
 
-    def _exchange(self, client: Client, socket: Any, timeout_s: float, *, read: bool) -> None:
-        pending = getattr(socket, "pending", int)()
+    def _exchange(self, client: Client, connection: Any, timeout_s: float, *, read: bool) -> None:
+        pending = getattr(connection, "pending", int)()
         readable, writable, _ = select.select(
-            [socket] if read else [], [socket] if client.want_write() else [], [], 0 if pending else timeout_s
+            [connection] if read else [], [connection] if client.want_write() else [], [], 0 if pending else timeout_s
         )
         if readable or (pending and read):
             for _ in range(_AT_ONCE):
@@ -364,16 +368,34 @@ class Link:
         self._client, self._ready = None, False
         if client is not None:
             client.on_disconnect = None
-            socket = client.socket()
-            if socket is not None:
-                socket.close()
+            connection = client.socket()
+            if connection is not None:
+                connection.close()
 
     def _away(self, why: str, *, refused: bool = False) -> str:
         what = "refuses" if refused else "does not answer"
         return f"the MQTT broker at {self._place.url} {what}: {why}"
 
 
-def _later(client: Client, userdata: Any, socket: Any) -> None:
+@contextmanager
+def _lingering(connection: Any) -> Iterator[None]:
+    """Keeps a connection open until the other side has read what was written in the block, and hangs up.
+
+    paho closes it at once; what the broker has not read by then is lost when something came in that we have not read.
+    """
+    kept = socket.socket(fileno=os.dup(connection.fileno()))
+    try:
+        yield
+        with suppress(OSError):
+            kept.settimeout(_GOOD_BYE_S)
+            kept.shutdown(socket.SHUT_WR)
+            while kept.recv(65_536):
+                pass
+    finally:
+        kept.close()
+
+
+def _later(client: Client, userdata: Any, connection: Any) -> None:
     """Tells paho that we write when we are ready, not at once packet by packet."""
 
 
