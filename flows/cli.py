@@ -24,6 +24,7 @@ COMMANDS = {
     "train": ("train:train", "Train a TFLite model on normal readings, without TensorFlow."),
     "query": ("query:query", "Ask ClickHouse."),
     "rebuild": ("rebuild:rebuild", "Compute a past range once more: new windows, late data, corrected settings."),
+    "grafana": ("grafana:app", "Dashboards and alert rules over ClickHouse, into a Grafana."),
     "db": ("db:app", "The tables in ClickHouse."),
     "audit": ("audit:audit_command", "Is everything that was read stored, and once?"),
     "deadletters": ("deadletters:app", "What was refused: look at it, correct it, send it once more."),

@@ -80,6 +80,7 @@ def is_peoples_error(error: BaseException) -> bool:
     from infra.clickhouse.client import ClickHouseError
     from infra.clickhouse.reading import UnknownReading
     from infra.embedded.process import ChildFailed
+    from infra.grafana.errors import GrafanaError
     from infra.kafka.client import KafkaFailure
     from infra.mqtt.errors import MqttFailure
     from infra.plot import PlotError
@@ -96,6 +97,7 @@ def is_peoples_error(error: BaseException) -> bool:
         KafkaFailure,
         MqttFailure,
         ChildFailed,
+        GrafanaError,
         SimulationError,
         ReplayError,
         RegistryError,

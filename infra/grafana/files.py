@@ -6,7 +6,8 @@ from typing import Any
 
 GENERATED = Path(__file__).parent / "generated"
 DASHBOARDS = "dashboards"
-ALERTING = "alerting/streamgauge.json"
+PROVISIONING = "provisioning"
+ALERTING = f"{PROVISIONING}/alerting/streamgauge.json"
 
 
 def dashboards(folder: Path = GENERATED) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The files made from the Python beside this: dashboards and alert rules as JSON, committed, read by `push`."""
+"""The files made from the Python beside this, committed: dashboards and alert rules, read by `push`; provisioning."""
 
 import json
 from importlib import import_module
@@ -6,9 +6,11 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from infra.grafana.files import DASHBOARDS, GENERATED
+from infra.grafana.alerting import provisioning
+from infra.grafana.files import ALERTING, DASHBOARDS, GENERATED, PROVISIONING
+from infra.grafana.provisioning import PROVISIONED
 
-NAMES = ("overview",)
+NAMES = ("alerts", "data_quality", "detection", "overview", "pipeline", "sensor", "windows")
 
 
 def generated() -> dict[str, str]:
@@ -17,6 +19,8 @@ def generated() -> dict[str, str]:
     for name in NAMES:
         board = import_module(f"infra.grafana.dashboards.{name}").build()
         texts[f"{DASHBOARDS}/{name}.json"] = _text(board)
+    texts[ALERTING] = _text(provisioning())
+    texts |= {f"{PROVISIONING}/{name}": text for name, text in PROVISIONED.items()}
     return texts
 
 
@@ -36,7 +40,7 @@ def write(folder: Path = GENERATED) -> list[str]:
 def stale(folder: Path = GENERATED) -> list[str]:
     """Names of files that are not what the Python says now."""
     wanted = generated()
-    there = {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in folder.rglob("*.json")}
+    there = {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in folder.rglob("*.*")}
     return sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
 
 

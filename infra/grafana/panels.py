@@ -71,7 +71,11 @@ def number(
     width: int = 4,
     height: int = 4,
 ) -> stat.Panel:
-    """One number, with its history behind it when the query is a time series; a table gives a number per column."""
+    """One number, with its history behind it when the query is a time series; a table gives a number per column.
+
+    unit "string" shows texts.
+    """
+    shown = "/.*/" if unit == "string" else ""
     panel = (
         stat.Panel()
         .title(title)
@@ -81,7 +85,7 @@ def number(
         .unit(unit)
         .thresholds(thresholds(steps))
         .color_scheme(colour(FieldColorModeId.THRESHOLDS))
-        .reduce_options(common.ReduceDataOptions().calcs([reduce]).values(False).fields(""))
+        .reduce_options(common.ReduceDataOptions().calcs([reduce]).values(False).fields(shown))
         .graph_mode(kinds.BigValueGraphMode.AREA if history else kinds.BigValueGraphMode.NONE)
         .color_mode(kinds.BigValueColorMode.VALUE)
         .text_mode(kinds.BigValueTextMode.AUTO)
@@ -298,10 +302,19 @@ def ranking(
     )
 
 
-def histogram(
-    title: str, sql: str, *, about: str, name: str, unit: str = "short", width: int = 12, height: int = 9
+def columns(
+    title: str,
+    sql: str,
+    *,
+    about: str,
+    name: str,
+    unit: str = "short",
+    logarithmic: bool = False,
+    width: int = 12,
+    height: int = 9,
 ) -> barchart.Panel:
-    """Vertical bars over buckets that the query has made; one column of numbers per colour."""
+    """Vertical bars over the texts of the column `name`; one column of numbers per colour."""
+    scale = kinds.ScaleDistribution.LOG if logarithmic else kinds.ScaleDistribution.LINEAR
     return (
         barchart.Panel()
         .title(title)
@@ -316,7 +329,7 @@ def histogram(
         .group_width(0.8)
         .fill_opacity(75)
         .color_scheme(colour(FieldColorModeId.PALETTE_CLASSIC))
-        .scale_distribution(common.ScaleDistributionConfig().type(kinds.ScaleDistribution.LOG).log(10))
+        .scale_distribution(common.ScaleDistributionConfig().type(scale).log(10))
         .legend(_legend("list"))
         .span(width)
         .height(height)

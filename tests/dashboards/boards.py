@@ -19,6 +19,10 @@ class Question:
     title: str
     kind: str
     sql: str
+    panel: str = ""
+    """Type of the panel."""
+    repeated: str = ""
+    """The variable for whose values it is repeated."""
 
     @property
     def name(self) -> str:
@@ -38,9 +42,12 @@ def alert_questions() -> list[Question]:
 
 
 def _of_panels(board: dict[str, Any]) -> Iterator[Question]:
+    repeated = ""
     for panel in board["panels"]:
+        if panel["type"] == "row":
+            repeated = panel.get("repeat", "")
         for target in panel.get("targets", []):
-            yield Question(board["uid"], panel["title"], target["queryType"], target["rawSql"])
+            yield Question(board["uid"], panel["title"], target["queryType"], target["rawSql"], panel["type"], repeated)
 
 
 def _of_annotations(board: dict[str, Any]) -> Iterator[Question]:
@@ -49,13 +56,15 @@ def _of_annotations(board: dict[str, Any]) -> Iterator[Question]:
 
 
 def choices(board: dict[str, Any], seeded: Seeded, asked: Asked) -> dict[str, Choice]:
-    """What is chosen when a dashboard is opened: All where there is one, else the first option."""
+    """What is chosen when a dashboard is opened: All where there is one, else the first option; a sensor in trouble."""
     chosen: dict[str, Choice] = {}
     for variable in board["templating"]["list"]:
         sql = replace(asked, choices=chosen).expand(variable["query"])
         options = tuple(str(row[0]) for row in query(seeded.client, sql).rows)
         assert options, f"variable {variable['name']} has no values"
         everything = bool(variable.get("includeAll"))
+        if variable["name"] == "sensor":
+            options = (seeded.worst_sensor,)
         chosen[variable["name"]] = Choice(options if everything else options[:1], everything)
     return chosen
 

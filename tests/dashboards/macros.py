@@ -25,7 +25,9 @@ class Asked:
     from_ms: int
     to_ms: int
     interval_ms: int = 60_000
-    choices: Mapping[str, Choice] = field(default_factory=dict)
+    choices: dict[str, Choice] = field(default_factory=dict)
+    scoped: dict[str, Choice] = field(default_factory=dict)
+    """What a repeated panel has of its own; $__conditionalAll does not see it."""
 
     def expand(self, sql: str) -> str:
         """The SQL that ClickHouse gets. Raises ValueError for what no macro or variable is."""
@@ -49,7 +51,8 @@ class Asked:
         def value(match: re.Match[str]) -> str:
             if match[2] != "singlequote":
                 raise ValueError(f"{match[0]}: a value in SQL needs the format singlequote")
-            return ",".join("'" + one.replace("'", "\\'") + "'" for one in self.choices[match[1]].values)
+            values = (self.choices | self.scoped)[match[1]].values
+            return ",".join("'" + one.replace("'", "\\'") + "'" for one in values)
 
         return re.sub(r"\$\{(\w+)(?::(\w+))?\}", value, sql)
 

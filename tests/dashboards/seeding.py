@@ -27,6 +27,12 @@ class Seeded:
     from_ms: int = BEGIN_MS - 60_000
     to_ms: int = END_MS
 
+    @property
+    def worst_sensor(self) -> str:
+        """The one with the most anomalies."""
+        sql = "SELECT sensor_id FROM readings WHERE is_anomaly GROUP BY sensor_id ORDER BY count() DESC LIMIT 1"
+        return str(self.client.command(sql))
+
 
 def run_flow(broker: Broker, clickhouse_port: int, home: Path, database: str) -> Site:
     """Half an hour of fourteen sensors, with faults, disorder and broken payloads, through a worker."""
@@ -49,7 +55,10 @@ def run_flow(broker: Broker, clickhouse_port: int, home: Path, database: str) ->
 
 def add_what_people_and_time_add(client: Client) -> None:
     """Alerts in every state, acknowledged and silenced ones; drift, model changes, restarts, silence."""
-    known = "SELECT sensor_id, any(sensor_type), any(location) FROM readings GROUP BY sensor_id ORDER BY sensor_id"
+    known = (
+        "SELECT sensor_id, any(sensor_type), any(location) FROM readings GROUP BY sensor_id "
+        "ORDER BY countIf(is_anomaly) DESC, sensor_id"
+    )
     sensors = client.query(known).result_rows
     columns = (
         "(alert_id, started_at, version, state, ended_at, updated_at, severity, rule, sensor_id, sensor_type, location,"
@@ -58,15 +67,20 @@ def add_what_people_and_time_add(client: Client) -> None:
     severities = ("info", "warning", "critical")
     for number, (sensor, kind, location) in enumerate(sensors[:9]):
         start_ms = BEGIN_MS + (3 + 2 * number) * 60_000
-        open_ = number % 3 == 2
+        open_ = number in (2, 5, 7, 8)
         ended = "NULL" if open_ else f"fromUnixTimestamp64Milli({start_ms + 90_000 + number * 10_000})"
         rule = ("anomaly", "silent")[number % 2]
         client.command(
             f"INSERT INTO alerts {columns} VALUES ('alert-{number}', fromUnixTimestamp64Milli({start_ms}), {number},"
             f" '{'open' if open_ else 'resolved'}', {ended}, fromUnixTimestamp64Milli({start_ms + 60_000}),"
-            f" '{severities[number // 2 % 3]}', '{rule}', '{sensor}', '{kind}', '{location}', {3 + number},"
+            f" '{severities[number % 3]}', '{rule}', '{sensor}', '{kind}', '{location}', {3 + number},"
             " 'far from what is usual')"
         )
+    sensor, kind, location = sensors[-1]
+    client.command(
+        "INSERT INTO data_quality (sensor_id, kind, start, end, sensor_type, location) VALUES "
+        f"('{sensor}', 'silent', fromUnixTimestamp64Milli({END_MS - 90_000}), NULL, '{kind}', '{location}')"
+    )
     act(client, "ack", "alert-2", DEPLOYED_MS, "ada")
     act(client, "silence", "alert-5", DEPLOYED_MS, "bob")
     for minute, kind, subject, detail in (

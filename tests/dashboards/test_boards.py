@@ -1,6 +1,7 @@
 """Dashboards and alert rules: current, complete, and every query gives what its panel draws."""
 
 import re
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -30,10 +31,19 @@ def asked(seeded: Seeded) -> dict[str, Asked]:
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
 def test_every_query_gives_what_is_drawn(question: Question, seeded: Seeded, asked: dict[str, Asked]) -> None:
-    result = query(seeded.client, asked[question.board].expand(question.sql), max_rows=20_000)
+    result = query(seeded.client, scoped(question, asked[question.board]).expand(question.sql), max_rows=20_000)
     assert result.rows, "an empty panel"
     check_shape(question, result)
     assert not result.truncated, "more points than a chart can show"
+
+
+def scoped(question: Question, opened: Asked) -> Asked:
+    """As the first of the panels that are made of a repeated one; in wall-clock time, where that is asked for."""
+    name = question.repeated
+    if "stored_at >= $__fromTime" in question.sql:
+        now_ms = int(time.time() * 1000)
+        opened = replace(opened, from_ms=now_ms - 3_600_000, to_ms=now_ms + 1000)
+    return replace(opened, scoped={name: Choice(opened.choices[name].values[:1])}) if name else opened
 
 
 def check_shape(question: Question, result: Result) -> None:
@@ -54,6 +64,14 @@ def check_shape(question: Question, result: Result) -> None:
     elif question.kind == "annotation":
         assert is_time(kinds["time"])
         assert is_text(kinds["text"])
+    elif question.panel == "stat":
+        as_text = len(kinds) == 1 and is_text(next(iter(kinds.values())))
+        assert as_text or all(is_number(kind) for kind in kinds.values()), kinds
+        assert len(result.rows) == 1
+    elif question.panel == "barchart":
+        first, *values = kinds.values()
+        assert is_text(first), "names of the bars"
+        assert all(is_number(kind) for kind in values)
     else:
         drawn = (is_number, is_text, is_time)
         odd = {name: kind for name, kind in kinds.items() if not any(one(kind) for one in drawn) and kind != "Bool"}
@@ -72,7 +90,14 @@ def test_choices_and_intervals_change_what_is_asked(uid: str, seeded: Seeded, as
     ):
         for question in QUESTIONS:
             if question.board == uid:
-                query(seeded.client, some.expand(question.sql), max_rows=20_000)
+                query(seeded.client, scoped(question, some).expand(question.sql), max_rows=20_000)
+
+
+@pytest.mark.parametrize("question", [one for one in QUESTIONS if one.repeated], ids=lambda one: one.name)
+def test_repeated_panels_see_their_own_value(question: Question) -> None:
+    assert f"IN (${{{question.repeated}:singlequote}})" in question.sql
+    seen = f"${question.repeated})"
+    assert seen not in question.sql, "$__conditionalAll would see what is chosen for all"
 
 
 @pytest.mark.parametrize("uid", BOARDS)
