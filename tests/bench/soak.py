@@ -88,7 +88,9 @@ class Worker:
     def kill(self) -> None:
         """End it, whatever it does."""
         self._process.kill()
-        self._process.wait()
+        self.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None

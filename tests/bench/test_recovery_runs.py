@@ -16,7 +16,7 @@ from tests.bench.recovery.plant import Plant, plant
 from tests.kafka import fill, new_topic, payloads, read
 
 FEW = Load(messages=1_000_000, sensors=200)
-EPOCH_S = 0.5
+EPOCH_S = 1
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,8 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
         yield running
 
 
-def test_a_moment_is_seen_for_every_epoch(services: Plant) -> None:
+def test_a_moment_is_seen_for_every_epoch(services: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "WARM_EPOCHS", 0)
     moments = store.watch(services, FEW, epoch_s=EPOCH_S, epochs=2)
     assert len(moments) == 3
     assert all(before.paused_s < after.paused_s for before, after in pairwise(moments))

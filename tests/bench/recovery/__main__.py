@@ -15,34 +15,34 @@ from tests.bench.recovery.figures import Figure, show
 from tests.bench.recovery.plant import Plant, plant
 
 _FOREVER = 1_000_000_000
-_EPOCH_S = 10.0
+_EPOCH_S = 10
 """As by default."""
 
 Part = Callable[[Plant, int], Iterator[Figure]]
 """Given a plant and how many sensors."""
 
 
-def stored(plant: Plant, sensors: int, *, epoch_s: float = _EPOCH_S, epochs: int = 6) -> Iterator[Figure]:
+def stored(plant: Plant, sensors: int, *, epoch_s: int = _EPOCH_S, epochs: int = 6) -> Iterator[Figure]:
     """Writing and snapshots at the usual epoch."""
     load = Load(messages=_FOREVER, sensors=sensors)
     yield from store.written(load, store.watch(plant, load, epoch_s=epoch_s, epochs=epochs), epoch_s=epoch_s)
 
 
-def bounded(plant: Plant, sensors: int, *, epoch_s: float = 1.0, epochs: int = 120) -> Iterator[Figure]:
+def bounded(plant: Plant, sensors: int, *, epoch_s: int = 1, epochs: int = 120) -> Iterator[Figure]:
     """The store's size over many short epochs, and their snapshots."""
     moments = store.watch(plant, Load(messages=_FOREVER, sensors=sensors), epoch_s=epoch_s, epochs=epochs)
     yield from store.bounded(moments, epoch_s=epoch_s)
     yield from store.paused(moments, epoch_s=epoch_s)
 
 
-def killed(plant: Plant, sensors: int, *, epoch_s: float = _EPOCH_S, times: int = 5) -> Iterator[Figure]:
+def killed(plant: Plant, sensors: int, *, epoch_s: int = _EPOCH_S, times: int = 5) -> Iterator[Figure]:
     """A process of a cluster killed, several times."""
     load = Load(messages=_FOREVER, sensors=sensors)
     yield from kills.figures(kills.kill_often(plant, load, epoch_s=epoch_s, kills=times))
 
 
 def away(
-    plant: Plant, sensors: int, *, epoch_s: float = _EPOCH_S, calm_s: float = 25.0, away_s: float = 60.0
+    plant: Plant, sensors: int, *, epoch_s: int = _EPOCH_S, calm_s: float = 25.0, away_s: float = 60.0
 ) -> Iterator[Figure]:
     """ClickHouse away for a while at four times the load; by a broker like Kafka, and by the embedded one."""
     load = Load(messages=_FOREVER, sensors=sensors, interval_s=INTERVAL_S / 4)

@@ -20,7 +20,7 @@ _LOOK_S = 0.05
 _WITHIN_S = 120.0
 
 
-def kill_often(plant: Plant, load: Load, *, epoch_s: float, kills: int, seed: int = 1) -> list[float]:
+def kill_often(plant: Plant, load: Load, *, epoch_s: int, kills: int, seed: int = 1) -> list[float]:
     """Seconds from each kill -9 until a reading sent after it is stored, of every partition.
 
     Kills fall anywhere within an epoch, and after two of them, when the supervisor's first pause holds again.

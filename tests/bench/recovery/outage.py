@@ -40,7 +40,7 @@ class Outage:
 
 
 def endure(
-    plant: Plant, load: Load, *, epoch_s: float, calm_s: float, away_s: float, fetches: Literal["whole", "limited"]
+    plant: Plant, load: Load, *, epoch_s: int, calm_s: float, away_s: float, fetches: Literal["whole", "limited"]
 ) -> Outage:
     """A calm, then ClickHouse killed with kill -9 and started again so much later, readings coming all the time.
 

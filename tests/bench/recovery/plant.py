@@ -52,7 +52,7 @@ def plant(home: Path) -> Iterator[Plant]:
 
 
 @contextmanager
-def running(site: Site, *arguments: str, epoch_s: float, **settings: str) -> Iterator[tuple[ChildProcess, str]]:
+def running(site: Site, *arguments: str, epoch_s: int, **settings: str) -> Iterator[tuple[ChildProcess, str]]:
     """`streamgauge run sensors` with the default detectors; the process, and where it serves its metrics.
 
     Told to stop at the end of the block, it must end well.
@@ -60,7 +60,7 @@ def running(site: Site, *arguments: str, epoch_s: float, **settings: str) -> Ite
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{one.getsockname()[1]}"
-    given = {"WORKER__EPOCH": f"{epoch_s * 1000:.0f}ms", "OBSERVE__LISTEN": address, **settings}
+    given = {"WORKER__EPOCH": f"{epoch_s}s", "OBSERVE__LISTEN": address, **settings}
     with site.worker(*arguments, **given) as worker:
         site.says("; running" if arguments else "runs over")
         yield worker, address

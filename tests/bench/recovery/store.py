@@ -36,7 +36,7 @@ class Moment:
         return self.page.total("streamgauge_snapshot_seconds_sum")
 
 
-def watch(plant: Plant, load: Load, *, epoch_s: float, epochs: int) -> list[Moment]:
+def watch(plant: Plant, load: Load, *, epoch_s: int, epochs: int) -> list[Moment]:
     """One worker process fed in real time; a moment for every epoch after the first few."""
     site = plant.site("store")
     rate = load.sensors / load.interval_s
@@ -59,7 +59,7 @@ def _moment(pid: int, directory: Path, page: Page) -> Moment:
     return Moment(time.monotonic(), written_bytes(pid), size_of(directory), page)
 
 
-def written(load: Load, moments: list[Moment], *, epoch_s: float) -> list[Figure]:
+def written(load: Load, moments: list[Moment], *, epoch_s: int) -> list[Figure]:
     """What goes to the disk at the usual distance of snapshots."""
     first, last = moments[0], moments[-1]
     mb_s = (last.written_bytes - first.written_bytes) / (last.at_s - first.at_s) / 1e6
@@ -69,7 +69,7 @@ def written(load: Load, moments: list[Moment], *, epoch_s: float) -> list[Figure
     rate = load.sensors / load.interval_s
     return [
         Figure(
-            f"recovery store, written at {rate:,.0f} readings/s, epoch {epoch_s:g} s",
+            f"recovery store, written at {rate:,.0f} readings/s, epoch {epoch_s} s",
             f"{mb_s:.2f} MB/s" if mb_s else "not known: the files are in memory",
             f"below {_WRITTEN_MB_S:g} MB/s",
             0 < mb_s < _WRITTEN_MB_S,
@@ -81,7 +81,7 @@ def written(load: Load, moments: list[Moment], *, epoch_s: float) -> list[Figure
     ]
 
 
-def paused(moments: list[Moment], *, epoch_s: float) -> list[Figure]:
+def paused(moments: list[Moment], *, epoch_s: int) -> list[Figure]:
     """How long steps stand still for snapshots: one shard, and all of a worker one after the other."""
     page = moments[-1].page
     name = "streamgauge_snapshot_seconds"
@@ -91,7 +91,7 @@ def paused(moments: list[Moment], *, epoch_s: float) -> list[Figure]:
     all_s = float(np.quantile(epochs_s, 0.99))
     return [
         Figure(
-            f"pause of a sensor shard for its snapshot, p99, epoch {epoch_s:g} s",
+            f"pause of a sensor shard for its snapshot, p99, epoch {epoch_s} s",
             f"within {shard_s * 1e3:g} ms, mean {mean_s * 1e3:.1f} ms",
             f"below {_PAUSE_S * 1e3:g} ms",
             shard_s <= _PAUSE_S,
@@ -109,14 +109,14 @@ def paused(moments: list[Moment], *, epoch_s: float) -> list[Figure]:
     ]
 
 
-def bounded(moments: list[Moment], *, epoch_s: float) -> list[Figure]:
+def bounded(moments: list[Moment], *, epoch_s: int) -> list[Figure]:
     """The size of the store over many epochs."""
     places = [round(share * (len(moments) - 1)) for share in (0.25, 0.5, 0.75, 1.0)]
     sizes = [moments[place].stored_bytes / 1e6 for place in places]
     growth = sizes[3] / sizes[1]
     return [
         Figure(
-            f"recovery store, files after each quarter of {len(moments) - 1} epochs of {epoch_s:g} s",
+            f"recovery store, files after each quarter of {len(moments) - 1} epochs of {epoch_s} s",
             ", ".join(f"{size:.0f}" for size in sizes) + " MB",
             "at most 5 % more in the last half",
             growth <= _GROWTH,
