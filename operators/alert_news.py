@@ -4,21 +4,30 @@ from typing import NamedTuple
 
 from operators.alert_rows import Evidence
 
-JOINED, ALARMED, CALMED, LEFT = range(4)
 
+class Census(NamedTuple):
+    """So many more series of a group are known from then on, or fewer.
 
-class News(NamedTuple):
-    """What the alerts on one group are to know of a sensor.
-
-    at_ms: event time, never before a watermark that was sent earlier. what: JOINED, ALARMED, CALMED or LEFT.
-    rule: its key. since_ms, score, evidence: of the sensor's episode, its largest score and first reading.
+    at_ms: event time, here and below never before a watermark that was sent earlier. rule: its key.
     """
 
     at_ms: int
-    what: int
+    rule: str
+    group: str
+    change: int
+
+
+class News(NamedTuple):
+    """A sensor of a group is in alarm, or no longer.
+
+    since_ms, score, evidence: of its episode, its largest score and first reading.
+    """
+
+    at_ms: int
     rule: str
     group: str
     sensor_id: str
+    in_alarm: bool
     since_ms: int
     score: float
     evidence: Evidence

@@ -92,6 +92,11 @@ class AlertRule:
             return 0.5, 0.5
         return level * self.sign, (level if self.clear is None else self.clear) * self.sign
 
+    @property
+    def chooses(self) -> bool:
+        """Whether there may be series that it is not about."""
+        return self.grouped or self.match != Match()
+
     def fits(self, series: Series) -> bool:
         """Whether it is about this series."""
         grouped = not self.grouped or bool(self.group_of(series))

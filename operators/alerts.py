@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from operators.alert_news import ALARMED, CALMED, JOINED, News
+from operators.alert_news import Census, News
 from operators.alert_rows import Alert, alert_rows, clock_text, length_text
 from operators.alert_rules import NEVER, OFF, PENDING, AlertRule, Phase
 from operators.batches import Rows
@@ -29,12 +29,12 @@ _NAMED = 20
 class _Group:
     """One group under one rule.
 
-    known: its sensors, how many series each has there. alarmed: those in alarm. members: those that were during this
-    episode. most: of them at one time.
+    known: how many sensors are known there. alarmed: those in alarm. members: those that were during this episode.
+    most: of them at one time.
     """
 
     phase: Phase = field(default_factory=Phase)
-    known: dict[str, int] = field(default_factory=dict)
+    known: int = 0
     alarmed: dict[str, News] = field(default_factory=dict)
     members: dict[str, News] = field(default_factory=dict)
     most: int = 0
@@ -43,13 +43,13 @@ class _Group:
     def state(self) -> tuple[Any, ...]:
         """Plain values."""
         alarmed, members = (tuple(tuple(one) for one in some.values()) for some in (self.alarmed, self.members))
-        return (self.phase.state(), tuple(self.known.items()), alarmed, members, self.most, self.fired_ms)
+        return (self.phase.state(), self.known, alarmed, members, self.most, self.fired_ms)
 
     @staticmethod
     def of_state(state: tuple[Any, ...]) -> "_Group":
         phase, known, alarmed, members, most, fired_ms = state
-        told = [{one[4]: News(*one) for one in some} for some in (alarmed, members)]
-        return _Group(Phase(*phase), dict(known), told[0], told[1], most, fired_ms)
+        told = [{(one := News(*stored)).sensor_id: one for stored in some} for some in (alarmed, members)]
+        return _Group(Phase(*phase), known, told[0], told[1], most, fired_ms)
 
 
 class AlertShard:
@@ -60,12 +60,12 @@ class AlertShard:
         self._rules = {rule.key: replace(rule, keep_ms=0) for rule in rules if rule.of_sensors and rule.grouped}
         self._of_rows = RowAlerts([rule for rule in rules if not rule.of_sensors])
         self._generation = generation
-        self._held: list[News] = []
+        self._held: list[Census | News] = []
         self._groups: dict[tuple[str, str], _Group] = {}
         self._timed: set[tuple[str, str]] = set()
         self._done_ms = NEVER
 
-    def add(self, news: Iterable[News]) -> None:
+    def add(self, news: Iterable[Census | News]) -> None:
         """Keep what sensor shards tell."""
         self._held += [one for one in news if one.rule in self._rules]
 
@@ -75,7 +75,7 @@ class AlertShard:
         due, self._held = (self._held, []) if watermark_ms is None else _split(self._held, watermark_ms)
         # At the end of the input nothing comes about by time alone.
         until_ms = self._done_ms if watermark_ms is None else watermark_ms
-        changed: dict[tuple[str, str], list[News]] = {key: [] for key in self._timed}
+        changed: dict[tuple[str, str], list[Census | News]] = {key: [] for key in self._timed}
         for one in due:
             changed.setdefault((one.rule, one.group), []).append(one)
         for key in sorted(changed):
@@ -83,7 +83,7 @@ class AlertShard:
         self._done_ms = max(self._done_ms, until_ms)
         return alert_rows(alerts, self._generation)
 
-    def _move_on(self, key: tuple[str, str], news: list[News], until_ms: int) -> list[Alert]:
+    def _move_on(self, key: tuple[str, str], news: list[Census | News], until_ms: int) -> list[Alert]:
         group, rule = self._groups.setdefault(key, _Group()), self._rules[key[0]]
         alerts: list[Alert] = []
         # By time, then by name: in whatever order the shards spoke.
@@ -127,46 +127,47 @@ class AlertShard:
     @property
     def nbytes(self) -> int:
         """Memory of the state, bytes, roughly."""
-        return 200 * (len(self._held) + sum(len(group.known) + len(group.members) for group in self._groups.values()))
+        return 200 * (len(self._held) + sum(len(group.members) for group in self._groups.values()))
 
     def snapshot(self) -> tuple[Any, ...]:
         """Plain values."""
-        held = tuple(tuple(one) for one in self._held)
+        held = tuple((isinstance(one, Census), tuple(one)) for one in self._held)
         groups = tuple((key, group.state()) for key, group in self._groups.items())
         return (STATE_VERSION, self._done_ms, held, groups, tuple(self._timed), self._of_rows.snapshot())
 
     def load(self, state: tuple[Any, ...]) -> None:
         """Go on from `snapshot()`. What belongs to a rule that is configured no more is dropped."""
         _, self._done_ms, held, groups, timed, of_rows = state
-        self.add(News(*one) for one in held)
+        self.add(Census(*one) if counts else News(*one) for counts, one in held)
         self._groups = {key: _Group.of_state(stored) for key, stored in groups if key[0] in self._rules}
         self._timed = {key for key in timed if key in self._groups}
         self._of_rows.load(of_rows)
 
 
-def _split(news: Sequence[News], until_ms: int) -> tuple[list[News], list[News]]:
+def _split(news: Sequence[Census | News], until_ms: int) -> tuple[list[Census | News], list[Census | News]]:
     """Before that time, and the others."""
     return [one for one in news if one.at_ms < until_ms], [one for one in news if one.at_ms >= until_ms]
 
 
-def _order(one: News) -> tuple[int, int, str, int]:
-    return (one.at_ms, one.what, one.sensor_id, one.since_ms)
+def _order(one: Census | News) -> tuple[int, bool, str, bool]:
+    """By time; of a sensor that was in alarm for no time at all, the end last."""
+    if isinstance(one, Census):
+        return (one.at_ms, False, "", False)
+    return (one.at_ms, True, one.sensor_id, not one.in_alarm)
 
 
-def _take(group: _Group, one: News) -> None:
-    if one.what == JOINED:
-        group.known[one.sensor_id] = group.known.get(one.sensor_id, 0) + 1
-    elif one.what == ALARMED:
+def _take(group: _Group, one: Census | News) -> None:
+    if isinstance(one, Census):
+        group.known += one.change
+    elif one.in_alarm:
         group.alarmed[one.sensor_id] = one
-    elif one.what == CALMED:
+    else:
         group.alarmed.pop(one.sensor_id, None)
-    elif (left := group.known.pop(one.sensor_id, 0)) > 1:
-        group.known[one.sensor_id] = left - 1
 
 
 def _hot(rule: AlertRule, group: _Group) -> bool:
     count = len(group.alarmed)
-    return count >= rule.min_sensors and count >= rule.min_share * max(len(group.known), 1)
+    return group.known > 0 and count >= max(rule.min_sensors, rule.min_share * group.known)
 
 
 def _alert(rule: AlertRule, name: str, group: _Group, at_ms: int, ended_ms: int | None) -> Alert:
@@ -174,7 +175,7 @@ def _alert(rule: AlertRule, name: str, group: _Group, at_ms: int, ended_ms: int 
     kind = {"location": "location", "asset_id": "asset", "sensor_type": "type"}[rule.group_by]
     sensors = [{"sensor_id": one.sensor_id, "since": one.since_ms, **one.evidence} for one in members[:_NAMED]]
     reason = (
-        f"{kind} {name}: {len(members)} of {len(group.known)} sensors with {rule.on} since {clock_text(start_ms)}"
+        f"{kind} {name}: {len(members)} of {group.known} sensors with {rule.on} since {clock_text(start_ms)}"
         f"{'' if ended_ms is None else f'; over after {length_text(ended_ms - start_ms)}'}"
     )
     scores = [one.score for one in members if not np.isnan(one.score)]
@@ -191,5 +192,5 @@ def _alert(rule: AlertRule, name: str, group: _Group, at_ms: int, ended_ms: int 
         sensors=len(members),
         inhibits=rule.inhibits,
         reason=reason,
-        evidence={"known": len(group.known), "in_alarm": len(group.alarmed), "most": group.most, "sensors": sensors},
+        evidence={"known": group.known, "in_alarm": len(group.alarmed), "most": group.most, "sensors": sensors},
     )

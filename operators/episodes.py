@@ -7,6 +7,7 @@ Episodes move on by readings on time and in order, so they are a function of the
 holds of readings is kept from its beginning: the reading it began with and the strongest one.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from models.slots import resized
-from operators.alert_news import ALARMED, CALMED, JOINED, LEFT, News
+from operators.alert_news import Census, News
 from operators.alert_rows import Alert, Evidence, alert_rows
 from operators.alert_rules import AlertRule, sensor_rules
 from operators.batches import Flags, Floats, Ints, ReadingBatch, Rows, Series
@@ -73,6 +74,7 @@ class Episodes:
         self._open: dict[tuple[int, int], _Open] = {}
         self._alerts: list[Alert] = []
         self._news: list[News] = []
+        self._census: Counter[tuple[int, str, str]] = Counter()
 
     @property
     def idle(self) -> bool:
@@ -88,22 +90,24 @@ class Episodes:
         self._applies = resized(self._applies, most, False)
         for slot, one in zip(slots.tolist(), series, strict=True):
             self._series[slot] = one
-            self._applies[slot] = [rule.fits(one) for rule in self._rules]
+        for place, rule in enumerate(self._rules):
+            self._applies[slots, place] = [rule.fits(one) for one in series] if rule.chooses else True
         self._states.grow(sensors)
         self._silences.grow(sensors)
 
     def join(self, slots: Ints, at_ms: Ints, *, rules: Sequence[str] | None = None) -> None:
         """These series are heard of for the first time: their groups are told, of some rules or of all."""
-        for slot, time_ms in zip(slots.tolist(), at_ms.tolist(), strict=True):
-            self._tell_groups(slot, JOINED, time_ms, rules)
+        self._count(slots, at_ms, 1, rules)
 
-    def _tell_groups(self, slot: int, what: int, at_ms: int, rules: Sequence[str] | None = None) -> None:
-        series = self._series[slot]
-        if series is None:
-            return
+    def _count(self, slots: Ints, at_ms: Ints, change: int, rules: Sequence[str] | None = None) -> None:
+        """Of each group so many sensors more or fewer, from the end of the pane on."""
+        pane_end_ms = (-(-at_ms // self._pane_ms) * self._pane_ms).tolist()
         for place, rule in enumerate(self._rules):
-            if rule.grouped and self._applies[slot, place] and (rules is None or rule.key in rules):
-                self._send(rule, series, what, at_ms)
+            if not rule.grouped or (rules is not None and rule.key not in rules):
+                continue
+            for slot, end_ms, counts in zip(slots.tolist(), pane_end_ms, self._applies[slots, place], strict=True):
+                if counts and (series := self._series[slot]) is not None:
+                    self._census[end_ms, rule.key, rule.group_of(series)] += change
 
     def forget(self, sensors: Ints, slots: Ints, at_ms: int) -> None:
         """These sensors with their series are gone, at a time not before any watermark sent: what is open ends."""
@@ -112,8 +116,8 @@ class Episodes:
         gone = set(sensors.tolist())
         for key in [key for key in self._open if key[0] in gone]:
             self._end(key, at_ms, at_ms, gone=True)
+        self._count(slots, np.full(len(slots), at_ms), -1)
         for slot in slots.tolist():
-            self._tell_groups(slot, LEFT, at_ms)
             self._series[slot] = None
         self._states.forget(sensors)
         self._silences.forget(sensors)
@@ -170,7 +174,7 @@ class Episodes:
         rule, episode = self._rules[key[1]], self._open[key]
         episode.fired_ms = at_ms
         if rule.grouped:
-            self._send(rule, episode.series, ALARMED, news_ms, episode)
+            self._send(rule, episode, news_ms, in_alarm=True)
         else:
             self._alerts.append(self._alert(rule, episode, at_ms))
 
@@ -179,17 +183,15 @@ class Episodes:
         if episode.fired_ms is None:
             return
         if rule.grouped:
-            self._send(rule, episode.series, CALMED, at_ms)
+            self._send(rule, episode, at_ms, in_alarm=False)
         else:
             self._alerts.append(self._alert(rule, episode, at_ms, ended_ms, gone=gone))
 
-    def _send(self, rule: AlertRule, series: Series, what: int, at_ms: int, episode: _Open | None = None) -> None:
-        group = rule.group_of(series)
-        since_ms, score, first = at_ms, np.nan, Evidence()
-        if episode is not None:
-            since_ms, score, first = episode.start_ms, _score(episode), episode.first
+    def _send(self, rule: AlertRule, episode: _Open, at_ms: int, *, in_alarm: bool) -> None:
+        series, first = episode.series, episode.first
         brief: Evidence = {name: first[name] for name in ("time", "value", "score", "last_reading") if name in first}
-        self._news.append(News(at_ms, what, rule.key, group, series.sensor_id, since_ms, float(score), brief))
+        place = (at_ms, rule.key, rule.group_of(series), series.sensor_id)
+        self._news.append(News(*place, in_alarm, episode.start_ms, _score(episode), brief))
 
     def _alert(
         self, rule: AlertRule, episode: _Open, at_ms: int, ended_ms: int | None = None, *, gone: bool = False
@@ -216,15 +218,20 @@ class Episodes:
         alerts, self._alerts = self._alerts, []
         return alert_rows(alerts, self._generation)
 
-    def news(self) -> dict[int, tuple[News, ...]]:
+    def news(self) -> dict[int, tuple[Census | News, ...]]:
         """What groups are to know since the last call, by window shard."""
-        if not self._news:
+        if not self._news and not self._census:
             return {}
-        found: dict[int, list[News]] = {}
-        for one in self._news:
+        found: dict[int, list[Census | News]] = {}
+        told: list[Census | News] = [*self._told_census(), *self._news]
+        for one in told:
             found.setdefault(shard_of(one.group, self._shards), []).append(one)
         self._news = []
+        self._census.clear()
         return {shard: tuple(some) for shard, some in found.items()}
+
+    def _told_census(self) -> list[Census]:
+        return [Census(*key, change) for key, change in self._census.items() if change]
 
     @property
     def nbytes(self) -> int:
@@ -239,7 +246,7 @@ class Episodes:
             for (sensor, place), one in self._open.items()
         )
         grouped = tuple(rule.key for rule in rules if rule.grouped)
-        news = tuple(tuple(one) for one in self._news)
+        news = (tuple(tuple(one) for one in self._told_census()), tuple(tuple(one) for one in self._news))
         return (STATE_VERSION, self._states.snapshot(), self._silences.snapshot(), begun, grouped, news)
 
     def load(self, state: tuple[Any, ...] | None, watermark_ms: int, present: Ints) -> None:
@@ -250,10 +257,11 @@ class Episodes:
         if state is None:
             self.join(present, np.full(len(present), watermark_ms))
             return
-        _, states, silences, begun, grouped, news = state
+        _, states, silences, begun, grouped, (census, news) = state
         self._states.load(states)
         self._silences.load(silences)
         self._news = [News(*one) for one in news]
+        self._census = Counter({(at_ms, rule, group): change for at_ms, rule, group, change in census})
         places = {rule.key: place for place, rule in enumerate(self._rules)}
         for sensor, key, severity, series, *stored in begun:
             episode = _Open(Series(*series), *stored)

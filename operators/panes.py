@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from models.slots import resized, runs
 from operators.aggregates import Aggregate
-from operators.alert_news import News
+from operators.alert_news import Census, News
 from operators.assets import AssetTicks, TickStore
 from operators.batches import Flags, Floats, Ints, Series
 from operators.cadence import Cadence
@@ -85,7 +85,7 @@ class PaneMessage:
     partials: tuple[Partials, ...]
     coarse: tuple[int, int]
     ticks: AssetTicks | None = None
-    news: tuple[News, ...] = ()
+    news: tuple[Census | News, ...] = ()
 
 
 NO_GROUP = -1
