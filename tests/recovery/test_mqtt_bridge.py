@@ -1,6 +1,6 @@
 """MQTT into Kafka while Kafka is cut twice and the bridge is killed: every reading arrives, repeats are recognised.
 
-STREAMGAUGE_MQTT_READINGS=100000 runs it with so many readings instead of a few thousand.
+MQTT_TEST_READINGS=100000 runs it with so many readings instead of a few thousand.
 """
 
 import os
@@ -20,7 +20,7 @@ from tests.mqtt import MOSQUITTO, any_broker, publish
 from tests.recovery.proxy import Proxy, Weather
 from tests.running import BEGIN_MS, Site, create_tables
 
-READINGS = int(os.environ.get("STREAMGAUGE_MQTT_READINGS", "5000"))
+READINGS = int(os.environ.get("MQTT_TEST_READINGS", "5000"))
 SENSORS = READINGS // 100
 STAGES = 5
 PARTITIONS = 4
@@ -48,23 +48,21 @@ class Bridge:
             "STREAMGAUGE_MQTT__PROTOCOL": "auto" if MOSQUITTO else "3.1.1",
             "STREAMGAUGE_MQTT__RECEIVE_MAXIMUM": str(READINGS // 20),
         }
-        self.process = self._start()
+        self.start()
 
-    def _start(self) -> ChildProcess:
-        process = started("ingest", "mqtt", env=self._env, log=self._log)
+    def start(self) -> None:
+        """Also again, after it was killed."""
+        self.process = started("ingest", "mqtt", env=self._env, log=self._log)
         self._begun += 1
         self.says("connected to mqtt://", times=self._begun)
-        return process
 
     @property
     def log(self) -> str:
         return self._log.read_text()
 
     def says(self, text: str, times: int = 1) -> None:
-        assert eventually(lambda: self.log.count(text) >= times, within_s=60), self.log
-
-    def start_again(self) -> None:
-        self.process = self._start()
+        done = eventually(lambda: self.log.count(text) >= times or self.process.returncode is not None, within_s=60)
+        assert done and self.log.count(text) >= times, self.log
 
 
 def test_every_reading_arrives_through_cuts_and_a_kill(
@@ -96,7 +94,7 @@ def test_every_reading_arrives_through_cuts_and_a_kill(
             bridge.process.kill()
             proxy.cut()
             proxy.set(Weather())
-            bridge.start_again()
+            bridge.start()
             waits_for(3 * share)
 
             _cut(
