@@ -198,6 +198,9 @@ def _check(settings: Settings) -> None:
         )
     if settings.worker.epoch.ms < 1000 or settings.worker.epoch.ms % 1000:
         raise SettingsError(f"worker.epoch = '{settings.worker.epoch}': must be whole seconds, at least 1s")
+    traces = settings.observe.traces
+    if traces and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", traces):
+        raise SettingsError(f"observe.traces = {traces!r}: expected an address such as 'http://127.0.0.1:4318', or ''")
     if not settings.kafka.topics:
         raise SettingsError("kafka.topics = []: name at least one topic")
     names = [d.name for d in settings.detectors]

@@ -243,7 +243,7 @@ class Observe(Section, frozen=True):
     min_memory: Share = 0.05
     min_disk: Share = 0.05
     silent_after: Duration = Duration(60_000)
-    traces: Annotated[str, msgspec.Meta(pattern=r"^(https?://[^\s/]+(/\S*)?)?$")] = ""
+    traces: str = ""
 
 
 DEFAULT_WINDOWS = (
