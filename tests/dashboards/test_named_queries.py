@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.clickhouse.client import ClickHouseError
+from infra.clickhouse.client import ClickHouseError, explained
+from infra.clickhouse.migrate import Migration
 from infra.clickhouse.named import FOLDER, NamedQuery, named_queries, named_query, parse
 from infra.clickhouse.query import Result, query
 from tests.dashboards.seeding import DEPLOYED_MS, Seeded, utc
@@ -152,3 +153,19 @@ def test_the_command_runs_lists_and_explains(seeded: Seeded, tmp_path: Path) -> 
         run = streamgauge("query", *arguments, env=env)
         assert run.returncode == 2
         assert says in " ".join(run.stderr.replace("│", " ").split())
+
+
+def test_statements_about_users_of_a_server_parse(seeded: Seeded) -> None:
+    """ClickHouse's own parser reads them; chDB could not run them."""
+    text = (FOLDER.parent / "server" / "users.sql").read_text(encoding="utf-8")
+    statements = Migration(0, "users.sql", text).statements
+    assert len(statements) > 15
+    for statement in statements:
+        assert seeded.client.command("SELECT formatQuery({sql:String})", parameters={"sql": statement})
+    with pytest.raises(ClickHouseError, match="code 62"), explained("nonsense", seeded.client):
+        seeded.client.command("SELECT formatQuery({sql:String})", parameters={"sql": "GRANT SELEC ON TO nobody"})
+    reader = [one for one in statements if one.endswith("TO streamgauge_reads")]
+    assert reader
+    assert all(re.search(r"GRANT SELECT ON [\w.*]+ TO", one) for one in reader), "who reads may only read"
+    writer = " ".join(one for one in statements if "ON streamgauge.*" in one and one.endswith("TO streamgauge_writes"))
+    assert not re.search(r"ALTER|DROP|TRUNCATE|DELETE", writer), "who writes removes nothing"
