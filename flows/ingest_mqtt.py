@@ -8,6 +8,7 @@ from threading import Event
 from flows.production import connection
 from flows.settings import Mqtt, Settings
 from infra.kafka.admin import partitions
+from infra.kafka.client import KafkaFailure
 from infra.kafka.delivery import ReportingProducer
 from infra.mqtt.bridge import Bridge
 from infra.mqtt.place import Place
@@ -47,12 +48,16 @@ def bridge_until(settings: Settings, stop: Event) -> int:
     """
     mqtt = settings.mqtt
     place, template = mqtt_place(mqtt), TopicTemplate(mqtt.template)
+    place.check()
     topic = settings.kafka.topics[0]
     with ExitStack() as stack:
         health = stack.enter_context(_health(settings))
-        partitions(connection(settings), [topic], wait_s=math.inf, cancelled=stop.is_set)
-        if stop.is_set():
-            return 0
+        try:
+            partitions(connection(settings), [topic], wait_s=math.inf, cancelled=stop.is_set)
+        except KafkaFailure:
+            if stop.is_set():
+                return 0
+            raise
         log = ReportingProducer(connection(settings), topic)
         stack.callback(log.close)
         bridge = Bridge(

@@ -58,6 +58,10 @@ class Place:
         parts = urlsplit(self.url)
         return parts.port or _PORTS[parts.scheme]
 
+    def check(self) -> None:
+        """Raises MqttFailure when a file for TLS is not there or not right."""
+        _ = self.tls
+
     @property
     def tls(self) -> "Tls | None":
         """How to encrypt; None for not at all. Raises MqttFailure when a file is not there or not right."""
