@@ -10,7 +10,7 @@ from rich.console import Console
 from infra.embedded.broker import Broker
 from tests.bench import soak
 from tests.bench.load import Load
-from tests.bench.recovery import kills, outage, store
+from tests.bench.recovery import kills, outage, packing, store
 from tests.bench.recovery.fetch_limits import FetchLimits
 from tests.bench.recovery.plant import Plant, plant
 from tests.kafka import fill, new_topic, payloads, read
@@ -32,7 +32,12 @@ def test_a_moment_is_seen_for_every_epoch(services: Plant, monkeypatch: pytest.M
     assert all(before.paused_s < after.paused_s for before, after in pairwise(moments))
     assert moments[-1].stored_bytes > 0
     assert moments[-1].page.total("streamgauge_sensors") == FEW.sensors
-    assert len(store.written(FEW, moments, epoch_s=EPOCH_S) + store.bounded(moments, epoch_s=EPOCH_S)) == 8
+    assert len(store.written(FEW, moments, epoch_s=EPOCH_S) + store.bounded(moments, epoch_s=EPOCH_S)) == 10
+
+
+def test_every_shard_is_packed() -> None:
+    assert len(packing.shards(40)) == 4
+    assert packing.figures(40)[0].reached
 
 
 def test_a_killed_cluster_flows_again(services: Plant) -> None:

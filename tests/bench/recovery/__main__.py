@@ -4,13 +4,14 @@ import argparse
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from flows.commands.common import wide_console
 from tests.bench.load import INTERVAL_S, Load
-from tests.bench.recovery import kills, outage, store
+from tests.bench.recovery import kills, outage, packing, store
 from tests.bench.recovery.figures import Figure, show
 from tests.bench.recovery.plant import Plant, plant
 
@@ -35,6 +36,11 @@ def bounded(plant: Plant, sensors: int, *, epoch_s: int = 1, epochs: int = 120) 
     yield from store.paused(moments, epoch_s=epoch_s)
 
 
+def packed(_: Plant, sensors: int) -> Iterator[Figure]:
+    """Snapshots by themselves."""
+    yield from packing.figures(sensors)
+
+
 def killed(plant: Plant, sensors: int, *, epoch_s: int = _EPOCH_S, times: int = 5) -> Iterator[Figure]:
     """A process of a cluster killed, several times."""
     load = Load(messages=_FOREVER, sensors=sensors)
@@ -42,17 +48,28 @@ def killed(plant: Plant, sensors: int, *, epoch_s: int = _EPOCH_S, times: int = 
 
 
 def away(
-    plant: Plant, sensors: int, *, epoch_s: int = _EPOCH_S, calm_s: float = 25.0, away_s: float = 60.0
+    plant: Plant,
+    sensors: int,
+    *,
+    fetches: outage.Fetches = "limited",
+    epoch_s: int = _EPOCH_S,
+    calm_s: float = 25.0,
+    away_s: float = 60.0,
 ) -> Iterator[Figure]:
-    """ClickHouse away for a while at four times the load; by a broker like Kafka, and by the embedded one."""
+    """ClickHouse away for a while at four times the load."""
     load = Load(messages=_FOREVER, sensors=sensors, interval_s=INTERVAL_S / 4)
-    one = outage.endure(plant, load, epoch_s=epoch_s, calm_s=calm_s, away_s=away_s, fetches="limited")
-    yield from outage.figures(one, "fetch limits kept")
-    one = outage.endure(plant, load, epoch_s=epoch_s, calm_s=calm_s, away_s=away_s, fetches="whole")
-    yield from outage.figures(one, "the embedded broker")
+    one = outage.endure(plant, load, epoch_s=epoch_s, calm_s=calm_s, away_s=away_s, fetches=fetches)
+    yield from outage.figures(one)
 
 
-PARTS: dict[str, Part] = {"stored": stored, "bounded": bounded, "killed": killed, "away": away}
+PARTS: dict[str, Part] = {
+    "stored": stored,
+    "bounded": bounded,
+    "packed": packed,
+    "killed": killed,
+    "away": away,
+    "away-embedded": partial(away, fetches="whole"),
+}
 
 
 def run(*, sensors: int, console: Console, parts: Iterable[str] = PARTS) -> None:
