@@ -1,4 +1,4 @@
-"""How fast the MQTT bridge is: QoS 1 messages that wait at a Mosquitto, until the last is acknowledged by Kafka and to it.
+"""How fast the MQTT bridge is: QoS 1 messages that wait at a Mosquitto, until the last of them is acknowledged to it.
 
 python -m tests.bench.mqtt --messages 100000
 """
@@ -72,7 +72,7 @@ def _bridge(settings: Settings, *, messages: int) -> Bridged:
         while not stop.wait(0.002):
             if not began and (_received() > first or not messages):
                 began.append((time.perf_counter(), time.process_time()))
-            if _acknowledged() >= done and metrics.MQTT_CONNECTED._value.get():
+            if _acknowledged() >= done and _told("streamgauge_mqtt_connected"):
                 stop.set()
 
     watching = Thread(target=watch)
@@ -104,12 +104,15 @@ def _publish(url: str, messages: int) -> None:
 
 
 def _acknowledged() -> float:
-    return metrics.REGISTRY.get_sample_value("streamgauge_mqtt_acknowledged_total") or 0.0
+    return _told("streamgauge_mqtt_acknowledged_total")
 
 
 def _received() -> float:
-    value = metrics.REGISTRY.get_sample_value("streamgauge_mqtt_messages_total", {"delivery": "new"})
-    return value or 0.0
+    return _told("streamgauge_mqtt_messages_total", delivery="new")
+
+
+def _told(name: str, **labels: str) -> float:
+    return metrics.REGISTRY.get_sample_value(name, labels) or 0.0
 
 
 def main(arguments: list[str] | None = None) -> None:
