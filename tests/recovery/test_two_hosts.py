@@ -1,6 +1,6 @@
 """One cluster over two hosts: a cable that is pulled is waited out, a host that dies is waited for; no row changes.
 
-TWO_HOSTS_CUT_S=30 pulls the cable for so long, with 100,000 readings.
+TWO_HOSTS_CUT_S=30 pulls the cable for so long, with 40,000 readings.
 """
 
 import os
@@ -21,8 +21,9 @@ from tests.recovery.namespaces import Cable, Doorway, Impossible, Namespace, two
 from tests.running import Site, assert_same_rows, sites
 
 CUT_S = float(os.environ.get("TWO_HOSTS_CUT_S", "5"))
-MESSAGES, ROWS_AN_EPOCH = (100_000, "500") if CUT_S > 10 else (9_000, "250")
+MESSAGES, ROWS_AN_EPOCH = (40_000, "1000") if CUT_S > 10 else (9_000, "250")
 PARTITIONS = 4
+LONG_S = 240.0
 STEP = MESSAGES // 8
 ADDRESSES = ("10.0.0.1:2101", "10.0.0.2:2101")
 
@@ -65,7 +66,8 @@ def test_a_pulled_cable_and_a_host_that_dies_meanwhile_change_no_row(
 ) -> None:
     make_site = sites(broker, clickhouse, tmp_path, messages=MESSAGES, partitions=PARTITIONS)
     undisturbed, site = make_site("undisturbed"), make_site("two_hosts")
-    undisturbed.run_to_end()
+    with undisturbed.worker("--until-end") as worker:
+        assert worker.wait(LONG_S) == 0, undisturbed.log
     total = len(undisturbed.stored("readings"))
     *namespaces, cable = hosts
     with ExitStack() as stack:
@@ -98,7 +100,7 @@ def test_a_pulled_cable_and_a_host_that_dies_meanwhile_change_no_row(
         one.site.says("restarting in")
         assert len(site.stored("readings")) < total, "killed too late to show anything"
         for host, process in ((one, first), (other, second)):
-            assert process.wait(240) == 0, host.site.log
+            assert process.wait(LONG_S) == 0, host.site.log
             assert "Traceback" not in host.site.log
     assert_same_rows(site, undisturbed)
     assert not (other.site.home / "recovery" / "layout.json").exists(), "the store is the first host's alone"
