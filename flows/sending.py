@@ -9,6 +9,7 @@ from flows.production import connection
 from flows.settings import Settings, SettingsError
 from infra.kafka.admin import partition_counts
 from infra.kafka.producer import Producer as KafkaProducer
+from infra.mqtt.errors import need_paho
 from infra.simulate.runner import Producer
 
 
@@ -26,6 +27,7 @@ def destination(settings: Settings, to: str) -> Iterator[tuple[Producer, str]]:
     scheme = to.partition(":")[0]
     if scheme not in ("mqtt", "mqtts"):
         raise SettingsError(f"--to {to}: expected mqtt, mqtt://host:port or mqtts://host:port")
+    need_paho()
     from flows.ingest_mqtt import mqtt_place
     from infra.mqtt.publisher import Publisher
     from infra.mqtt.template import TopicTemplate

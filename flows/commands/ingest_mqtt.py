@@ -1,10 +1,9 @@
 """`streamgauge ingest mqtt`: sensors that speak MQTT, into Kafka."""
 
-from importlib.util import find_spec
-
 import typer
 
 from flows.commands.common import Invocation
+from infra.mqtt.errors import need_paho
 
 
 def mqtt(context: typer.Context) -> None:
@@ -15,10 +14,7 @@ def mqtt(context: typer.Context) -> None:
 
     **Example**: `STREAMGAUGE_MQTT__URL=mqtt://mosquitto:1883 streamgauge ingest mqtt`
     """
-    from flows.settings import SettingsError
-
-    if find_spec("paho") is None:
-        raise SettingsError("MQTT needs one more package: pip install 'streamgauge[mqtt]'")
+    need_paho()
     from flows.ingest_mqtt import bridge_until, filters
     from flows.observing import set_up_logs
     from infra.signals import stop_on_signals

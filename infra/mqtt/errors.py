@@ -5,6 +5,8 @@ MqttFailure                 the message says what was wrong and what to do
 +-- Refused                 the broker, or TLS, turns us away; waiting may not help
 """
 
+from importlib.util import find_spec
+
 
 class MqttFailure(Exception):
     """Something about MQTT that a user can act on."""
@@ -16,3 +18,9 @@ class Unreachable(MqttFailure):
 
 class Refused(MqttFailure):
     """The broker is there and turns us away: login, certificates, rights, protocol."""
+
+
+def need_paho() -> None:
+    """Raises MqttFailure when the extra `mqtt` is not installed."""
+    if find_spec("paho") is None:
+        raise MqttFailure("MQTT needs one more package: pip install 'streamgauge[mqtt]'")

@@ -255,6 +255,12 @@ class Link:
             self._refused(reason)
             return
         client.disable_logger()
+        granted_s = getattr(properties, "SessionExpiryInterval", self._session_expiry_s)
+        if granted_s < self._session_expiry_s:
+            logger.warning(
+                "the MQTT broker at %s keeps messages for %d s while we are away, not for mqtt.session_expiry = %d s",
+                *(self._place.url, granted_s, self._session_expiry_s),
+            )
         if self._filters:
             self._on_connected(bool(flags.session_present))
             client.subscribe([(one, self._options()) for one in self._filters])

@@ -130,6 +130,14 @@ def test_a_broker_that_is_busy_is_asked_again(stub: Callable[..., Stub], caplog:
     link.close()
 
 
+def test_a_session_that_is_kept_shorter_than_asked_for_is_told(
+    stub: Callable[..., Stub], caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = stub("2008000005 1100000e10")  # CONNACK with a session expiry of an hour
+    with linked(Place(url=broker.url), session_expiry_s=86_400):
+        assert "keeps messages for 3600 s while we are away, not for mqtt.session_expiry = 86400 s" in caplog.text
+
+
 class Tls:
     """A Mosquitto that wants certificates, and who may vouch for whom."""
 
