@@ -158,17 +158,17 @@ class Parts:
                 aggregates=self._aggregates,
                 ticks=self._tick_store(),
             ),
-            episodes=self._episodes(topic),
+            episodes=self._episodes(source),
             evict_after_ms=quality.evict_after.ms,
             generation=self._generation,
         )
 
-    def _episodes(self, topic: str) -> Episodes:
+    def _episodes(self, source: str) -> Episodes:
         """Alerts on the sensors of one shard."""
         detectors = self._settings.detectors
         return Episodes(
             self._alerts,
-            topic=topic,
+            source=source,
             detectors=[*(one.name for one in detectors), *RULES],
             raw=[one.name for one in detectors if one.role == "rule"],
             pane_ms=self._pane_ms,
@@ -185,7 +185,7 @@ class Parts:
             generation=self._generation,
             aggregates=self._aggregates,
             assets=self._asset_shard(),
-            alerts=AlertShard(self._alerts, generation=self._generation),
+            alerts=AlertShard(self._alerts, pane_ms=self._pane_ms, generation=self._generation),
         )
 
     def _tick_store(self) -> TickStore | None:

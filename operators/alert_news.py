@@ -20,6 +20,7 @@ class Census(NamedTuple):
 class News(NamedTuple):
     """A sensor of a group is in alarm, or no longer.
 
+    source: "topic/partition", for one that is in several counts in each.
     since_ms, score, evidence: of its episode, its largest score and first reading.
     """
 
@@ -27,7 +28,13 @@ class News(NamedTuple):
     rule: str
     group: str
     sensor_id: str
+    source: str
     in_alarm: bool
     since_ms: int
     score: float
     evidence: Evidence
+
+    @property
+    def who(self) -> tuple[str, str]:
+        """The sensor."""
+        return self.sensor_id, self.source

@@ -23,7 +23,7 @@ _DIGITS = 6
 class Alert:
     """One alert in one state. Times are event time, of health alerts the wall clock, epoch milliseconds.
 
-    labels: what is known of sensor_id, sensor_type, location, asset_id. topic: also names it, see `alert_id`.
+    labels: what is known of sensor_id, sensor_type, location, asset_id. named_by: what it is about, see `alert_id`.
     fired_ms: when its `for` had passed. ended_ms: None while it is open. updated_ms: of the last change.
     sensors: how many it is about.
     """

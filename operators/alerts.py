@@ -35,8 +35,8 @@ class _Group:
 
     phase: Phase = field(default_factory=Phase)
     known: int = 0
-    alarmed: dict[str, News] = field(default_factory=dict)
-    members: dict[str, News] = field(default_factory=dict)
+    alarmed: dict[tuple[str, str], News] = field(default_factory=dict)
+    members: dict[tuple[str, str], News] = field(default_factory=dict)
     most: int = 0
     fired_ms: int = NEVER
 
@@ -48,14 +48,19 @@ class _Group:
     @staticmethod
     def of_state(state: tuple[Any, ...]) -> "_Group":
         phase, known, alarmed, members, most, fired_ms = state
-        told = [{(one := News(*stored)).sensor_id: one for stored in some} for some in (alarmed, members)]
+        told = [{(one := News(*stored)).who: one for stored in some} for some in (alarmed, members)]
         return _Group(Phase(*phase), known, told[0], told[1], most, fired_ms)
 
 
 class AlertShard:
-    """The alerts on the windows, assets and groups that hash to one window shard. rules: all there are."""
+    """The alerts on the windows, assets and groups that hash to one window shard.
 
-    def __init__(self, rules: Sequence[AlertRule], *, generation: int = 0) -> None:
+    rules: all there are. pane_ms: groups are judged at the ends of panes, for only up to there a watermark that comes
+        this far says the same whoever sends it.
+    """
+
+    def __init__(self, rules: Sequence[AlertRule], *, pane_ms: int = 1, generation: int = 0) -> None:
+        self._pane_ms = pane_ms
         # To keep firing is a matter of each sensor: one counts for so long.
         self._rules = {rule.key: replace(rule, keep_ms=0) for rule in rules if rule.of_sensors and rule.grouped}
         self._of_rows = RowAlerts([rule for rule in rules if not rule.of_sensors])
@@ -72,9 +77,9 @@ class AlertShard:
     def judge(self, rows: Sequence[Rows], watermark_ms: int | None) -> list[Rows]:
         """What is to be told up to the watermark, all for None. rows: windows and asset verdicts that are new by it."""
         alerts = self._of_rows.judge(rows)
-        due, self._held = (self._held, []) if watermark_ms is None else _split(self._held, watermark_ms)
         # At the end of the input nothing comes about by time alone.
-        until_ms = self._done_ms if watermark_ms is None else watermark_ms
+        until_ms = self._done_ms if watermark_ms is None else watermark_ms // self._pane_ms * self._pane_ms
+        due, self._held = (self._held, []) if watermark_ms is None else _split(self._held, until_ms)
         changed: dict[tuple[str, str], list[Census | News]] = {key: [] for key in self._timed}
         for one in due:
             changed.setdefault((one.rule, one.group), []).append(one)
@@ -149,20 +154,20 @@ def _split(news: Sequence[Census | News], until_ms: int) -> tuple[list[Census | 
     return [one for one in news if one.at_ms < until_ms], [one for one in news if one.at_ms >= until_ms]
 
 
-def _order(one: Census | News) -> tuple[int, bool, str, bool]:
+def _order(one: Census | News) -> tuple[int, bool, tuple[str, str], bool]:
     """By time; of a sensor that was in alarm for no time at all, the end last."""
     if isinstance(one, Census):
-        return (one.at_ms, False, "", False)
-    return (one.at_ms, True, one.sensor_id, not one.in_alarm)
+        return (one.at_ms, False, ("", ""), False)
+    return (one.at_ms, True, one.who, not one.in_alarm)
 
 
 def _take(group: _Group, one: Census | News) -> None:
     if isinstance(one, Census):
         group.known += one.change
     elif one.in_alarm:
-        group.alarmed[one.sensor_id] = one
+        group.alarmed[one.who] = one
     else:
-        group.alarmed.pop(one.sensor_id, None)
+        group.alarmed.pop(one.who, None)
 
 
 def _hot(rule: AlertRule, group: _Group) -> bool:
@@ -171,7 +176,7 @@ def _hot(rule: AlertRule, group: _Group) -> bool:
 
 
 def _alert(rule: AlertRule, name: str, group: _Group, at_ms: int, ended_ms: int | None) -> Alert:
-    start_ms, members = group.phase.start_ms, sorted(group.members.values(), key=lambda one: one.sensor_id)
+    start_ms, members = group.phase.start_ms, sorted(group.members.values(), key=lambda one: one.who)
     kind = {"location": "location", "asset_id": "asset", "sensor_type": "type"}[rule.group_by]
     sensors = [{"sensor_id": one.sensor_id, "since": one.since_ms, **one.evidence} for one in members[:_NAMED]]
     reason = (

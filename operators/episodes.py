@@ -47,8 +47,10 @@ class _Open:
 class Episodes:
     """Alert episodes of one shard's sensors.
 
-    rules: all there are; those of windows and assets are left out. detectors: names in the order of verdicts, rules of
-        the panel last; raw: those of them that are rules, whose level is one of raw scores.
+    rules: all there are; those of windows and assets are left out.
+    source: its "topic/partition", part of what names an alert.
+    detectors: names in the order of verdicts, rules of the panel last; raw: those of them that are rules, whose level
+        is one of raw scores.
     pane_ms: of the shard's panes. shards: window shards that groups are split into.
     """
 
@@ -56,7 +58,7 @@ class Episodes:
         self,
         rules: Sequence[AlertRule],
         *,
-        topic: str,
+        source: str,
         detectors: Sequence[str] = (),
         raw: Sequence[str] = (),
         pane_ms: int,
@@ -64,7 +66,7 @@ class Episodes:
         generation: int = 0,
     ) -> None:
         self._rules = sensor_rules(rules)
-        self._topic, self._pane_ms, self._shards, self._generation = topic, pane_ms, shards, generation
+        self._source, self._pane_ms, self._shards, self._generation = source, pane_ms, shards, generation
         self._of_readings = [one for one in self._rules if one.on != "silent"]
         self._measures = _Measures(self._of_readings, detectors, raw)
         self._states = EpisodeStates(self._of_readings, measure=self._measures.measure, rank=self._measures.rank)
@@ -190,7 +192,7 @@ class Episodes:
     def _send(self, rule: AlertRule, episode: _Open, at_ms: int, *, in_alarm: bool) -> None:
         series, first = episode.series, episode.first
         brief: Evidence = {name: first[name] for name in ("time", "value", "score", "last_reading") if name in first}
-        place = (at_ms, rule.key, rule.group_of(series), series.sensor_id)
+        place = (at_ms, rule.key, rule.group_of(series), series.sensor_id, self._source)
         self._news.append(News(*place, in_alarm, episode.start_ms, _score(episode), brief))
 
     def _alert(
@@ -202,7 +204,7 @@ class Episodes:
             rule=rule.name,
             severity=rule.severity,
             labels=episode.series._asdict(),
-            named_by=(episode.series.sensor_id, self._topic),
+            named_by=(episode.series.sensor_id, self._source),
             started_ms=episode.start_ms,
             fired_ms=episode.fired_ms,
             updated_ms=at_ms,

@@ -62,11 +62,10 @@ class RowAlerts:
         return alerts
 
     def _pass(self, rule: AlertRule, given: _Measured) -> list[Alert]:
-        fire, stay = rule.levels
-        known = {name for key, name in self._episodes if key == rule.key}
-        rows = np.flatnonzero(given.measure >= min(fire, stay)) if not known else np.arange(len(given.measure))
+        if not any(key == rule.key for key, _ in self._episodes) and not (given.measure >= rule.levels[0]).any():
+            return []
         alerts = []
-        for row in rows[np.argsort(given.begin_ms[rows], kind="stable")].tolist():
+        for row in np.argsort(given.begin_ms, kind="stable").tolist():
             labels = _labels(given.rows, row)
             if rule.match.fits(*(labels.get(name, "") for name in ("sensor_id", "sensor_type", "location"))):
                 name = tuple(f"{one}={label}" for one, label in labels.items())

@@ -142,7 +142,7 @@ def cases(draw: st.DrawFn) -> Case:
     """Partitions of readings: disorder, delay, repetition, conflicts, jumps, arrays, bad payloads."""
     case = Case()
     for source in SOURCES[: draw(st.integers(1, 3))]:
-        _Partition(case, source).fill(draw(_entries))
+        Partition(case, source).fill(draw(_entries))
     return case
 
 
@@ -151,13 +151,15 @@ def steady_case(rng: Random) -> Case:
     case = Case()
     for source in SOURCES:
         steps = [rng.choice((-6_000, *(rng.randint(0, 4_000) for _ in range(4)))) for _ in range(100)]
-        _Partition(case, source).fill(
+        Partition(case, source).fill(
             [("new", rng.randint(0, 4), step, rng.uniform(-9, 9), rng.random() < 0.3) for step in steps]
         )
     return case
 
 
-class _Partition:
+class Partition:
+    """Fills one partition of a case."""
+
     def __init__(self, case: Case, source: str) -> None:
         self._topic, _, partition = source.rpartition("/")
         self._partition = int(partition)
@@ -168,6 +170,7 @@ class _Partition:
         self._newest_ms = START_MS
 
     def fill(self, entries: list[Any]) -> None:
+        """Entries as strategies draw them, (kind, details...)."""
         for kind, *details in entries:
             getattr(self, f"_{kind}")(*details)
 
