@@ -73,7 +73,7 @@ class Cluster:
     def __init__(
         self, command: Command, processes: Sequence[int], addresses: Sequence[str], watchdog: Watchdog
     ) -> None:
-        self.readiness = Readiness(processes)
+        self.readiness = Readiness(processes, over_hosts=len(processes) < len(addresses))
         self.failed = False
         """A process has said that the flow is to drain."""
         self.refused: str | None = None

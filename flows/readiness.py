@@ -19,11 +19,13 @@ Word = Literal["reached", "takes", "failed", "refused", "beat"]
 class Readiness:
     """Ready is a flow whose processes have all reached Kafka and ClickHouse and read all partitions between them.
 
-    Written by one thread, asked by any. processes: the numbers of those that are waited for.
+    Written by one thread, asked by any. processes: the numbers of those that are waited for. over_hosts: there are
+    others, which they have to reach too.
     """
 
-    def __init__(self, processes: Iterable[int] = (0,)) -> None:
+    def __init__(self, processes: Iterable[int] = (0,), *, over_hosts: bool = False) -> None:
         self._starting = frozenset(processes)
+        self._what = "Kafka, ClickHouse and the other hosts" if over_hosts else "Kafka and ClickHouse"
         self._unread: frozenset[str] | None = None
         self._taken: frozenset[str] = frozenset()
 
@@ -41,7 +43,7 @@ class Readiness:
     @property
     def missing(self) -> list[str]:
         """What is not ready, one line each."""
-        starting = [f"process {process} has not reached Kafka and ClickHouse yet" for process in sorted(self._starting)]
+        starting = [f"process {process} has not reached {self._what} yet" for process in sorted(self._starting)]
         return starting or [f"partition {partition} is not read yet" for partition in sorted(self._unread or ())]
 
 

@@ -1,9 +1,10 @@
-"""A cluster tells over HTTP how it is: health, and the metrics of all its processes on one page."""
+"""A cluster tells over HTTP how it is: health, and the metrics of all its processes; over hosts, each of its own."""
 
 import json
 import os
+from dataclasses import replace
 from functools import partial
-from signal import SIGKILL
+from signal import SIGKILL, SIGTERM
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -11,7 +12,8 @@ from urllib.request import urlopen
 from flows.cluster import free_addresses
 from tests.bench.recovery.page import Page, scrape
 from tests.kafka import eventually
-from tests.running import MakeSite, Site, processes_of_cluster
+from tests.recovery.conftest import SLOW, STEP
+from tests.running import MakeSite, Site, assert_same_rows, processes_of_cluster
 
 PROCESSES = ("0", "1")
 
@@ -59,3 +61,34 @@ def test_health_and_the_metrics_of_all_processes_are_on_one_address(make_site: M
         assert health(address, "live")[0] == 200
         assert cluster.stop() == 0, site.log
     assert health(address, "live") == (0, {})
+
+
+def test_a_host_waits_for_the_others_drains_with_them_and_ends_without(make_site: MakeSite, undisturbed: Site) -> None:
+    site, (listen, *addresses) = make_site("hosts"), free_addresses(3)
+    other = replace(site, home=site.home / "other")
+    site.home.mkdir()
+    cluster = [word for one in addresses for word in ("--address", one)]
+    first = site.worker("--process-id", "0", *cluster, OBSERVE__LISTEN=listen, **SLOW)
+    second = other.worker("--process-id", "1", *cluster, WORKER__DRAIN_TIMEOUT="1s", **SLOW)
+    missing = ["process 0 has not reached Kafka, ClickHouse and the other hosts yet"]
+    with first:
+        site.says("runs over")
+        assert health(listen, "ready") == (503, {"status": "not ok", "missing": missing})
+        assert health(listen, "live")[0] == 200
+        with second:
+            assert eventually(partial(is_ready, listen)), site.log
+            site.waits_for(STEP)
+            assert second.stop() == 1
+            assert "not drained within worker.drain_timeout = 1 s" in other.log
+        site.says("another process of the cluster has ended, or cannot be reached any more")
+        site.says("runs over", times=2)
+        again = other.worker("--process-id", "1", *cluster, **SLOW)
+        with again:
+            other.says("; running", times=2)
+            site.progresses(STEP, of=len(undisturbed.stored("readings")))
+            for process in (first, again):
+                os.kill(process.pid, SIGTERM)
+            assert [process.wait(60) for process in (first, again)] == [0, 0], site.log + other.log
+    assert "Traceback" not in site.log + other.log
+    site.run_to_end()
+    assert_same_rows(site, undisturbed)
