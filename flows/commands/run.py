@@ -95,9 +95,9 @@ def run(
 
     `streamgauge run sensors --process-id 1 --address hostA:2101 --address hostB:2101`
 
-    **Several hosts** run one cluster when the service manager of each starts one process of it; for more on one host,
-    start more. All need the same release and configuration; the recovery store is in worker.recovery_dir of process 0
-    alone. What they tell each other is neither encrypted nor checked: their ports are for a network of your own. A cut
+    **Several hosts** run one cluster when the service manager of each starts one process of it. All need the same
+    release and configuration; the recovery store is in worker.recovery_dir of process 0 alone, that of the others stays
+    empty. What they tell each other is neither encrypted nor checked: their ports are for a network of your own. A cut
     between them is waited out; when one is lost the others start again and wait for it, and all go on from the last
     epoch. Stop them together: one alone cannot drain, it ends after worker.drain_timeout and the others wait for it.
     """
