@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from operators.alert_rules import Severity
+from operators.alert_rules import AlertRule, Severity
 from operators.batches import ColumnData, Rows
 from operators.records import VERSION_SHIFT
 
@@ -111,3 +111,16 @@ def length_text(ms: int) -> str:
         if ms >= 2 * unit_ms:
             return f"{ms / unit_ms:.3g} {unit}"
     return f"{ms / 1000:.3g} s"
+
+
+def condition_text(rule: AlertRule) -> str:
+    """anomaly, silent, value above 8"""
+    if rule.on == "is_anomaly":
+        return "anomaly"
+    if rule.on in ("stuck", "silent"):
+        return rule.on
+    what = rule.of if rule.on == "detector" else rule.on
+    level = rule.below if rule.below is not None else rule.above
+    if level is None:
+        return f"{what} flags it"
+    return f"{what} {'below' if rule.below is not None else 'above'} {level:g}"

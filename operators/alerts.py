@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from operators.alert_news import Census, News
-from operators.alert_rows import Alert, alert_rows, clock_text, length_text
+from operators.alert_rows import Alert, alert_rows, clock_text, condition_text, length_text
 from operators.alert_rules import NEVER, OFF, PENDING, AlertRule, Phase
 from operators.batches import Rows
 from operators.row_alerts import RowAlerts
@@ -179,10 +179,10 @@ def _alert(rule: AlertRule, name: str, group: _Group, at_ms: int, ended_ms: int 
     start_ms, members = group.phase.start_ms, sorted(group.members.values(), key=lambda one: one.who)
     kind = {"location": "location", "asset_id": "asset", "sensor_type": "type"}[rule.group_by]
     sensors = [{"sensor_id": one.sensor_id, "since": one.since_ms, **one.evidence} for one in members[:_NAMED]]
-    reason = (
-        f"{kind} {name}: {len(members)} of {group.known} sensors with {rule.on} since {clock_text(start_ms)}"
-        f"{'' if ended_ms is None else f'; over after {length_text(ended_ms - start_ms)}'}"
-    )
+    reason = f"{kind} {name}: {len(members)} of {group.known} sensors with {condition_text(rule)}"
+    reason += f" since {clock_text(start_ms)}"
+    if ended_ms is not None:
+        reason += f"; over after {length_text(ended_ms - start_ms)}"
     scores = [one.score for one in members if not np.isnan(one.score)]
     return Alert(
         rule=rule.name,

@@ -3,9 +3,8 @@
 from itertools import compress
 
 import msgspec
-import numpy as np
 
-from operators.alert_rows import Evidence, clock_text, known_numbers, length_text
+from operators.alert_rows import Evidence, clock_text, condition_text, known_numbers, length_text
 from operators.alert_rules import AlertRule
 from operators.batches import ReadingBatch, Series
 from operators.detect import Verdicts
@@ -41,7 +40,7 @@ def reason_of(
     rule: AlertRule, series: Series, evidence: Evidence, start_ms: int, ended_ms: int | None, *, gone: bool = False
 ) -> str:
     """One sentence for people."""
-    text = f"{series.sensor_id}: {_what(rule)} since {clock_text(start_ms)}"
+    text = f"{series.sensor_id}: {condition_text(rule)} since {clock_text(start_ms)}"
     peak = evidence["peak"]
     if "value" in peak:
         text += f", value {peak['value']:g}"
@@ -56,15 +55,3 @@ def reason_of(
         return text
     over = "no longer looked at" if gone else "over"
     return f"{text}; {over} after {length_text(ended_ms - start_ms)}"
-
-
-def _what(rule: AlertRule) -> str:
-    if rule.on == "is_anomaly":
-        return "anomaly"
-    if rule.on in ("stuck", "silent"):
-        return rule.on
-    what = rule.of if rule.on == "detector" else rule.on
-    level = rule.below if rule.below is not None else rule.above
-    if level is None or np.isnan(level):
-        return f"{what} flags it"
-    return f"{what} {'below' if rule.below is not None else 'above'} {level:g}"

@@ -23,6 +23,7 @@ from operators.cadence import Cadence
 from operators.detect import Verdicts
 from operators.episode_evidence import evidence_of, reason_of
 from operators.episode_states import DROP, END, FIRE, PEAK, START, EpisodeStates
+from operators.panel import RULES
 from operators.shards import shard_of
 from operators.silences import Silences
 
@@ -325,5 +326,6 @@ def _measured(rule: AlertRule) -> tuple[str, str]:
 
 
 def _ranked(rule: AlertRule) -> tuple[str, str]:
-    measured = _measured(rule)
-    return measured if measured[0] in ("value", "detector") else ("score", "")
+    if rule.on == "value":
+        return ("value", "")
+    return ("detector", rule.of) if rule.on == "detector" and rule.of not in RULES else ("score", "")

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from flows.parts import Parts
-from flows.settings import Assets, Detector, Duration, EventTime, Quality, Settings, Window
+from flows.settings import Alert, Assets, Detector, Duration, EventTime, Quality, Settings, Window
+from flows.settings_alerts import DEFAULT_ALERTS
 from operators.batches import Messages, Rows
 from operators.clock import ClockOutput, PartitionClock, Tick
 from operators.intake import IntakeBatch
@@ -40,6 +41,12 @@ def sliding(name: str, seconds: int, hop: int, *by: str) -> Window:
     )
 
 
+def alert(name: str, on: str, *, lasts: float = 0, keep: float = 0, cool: float = 0, **more: Any) -> Alert:
+    """A rule for alerts; lasts: its `for`, keep: its `keep_firing_for`, both and the cool-down in seconds."""
+    hold, keep_ms, cool_ms = (Duration(round(s * 1000)) for s in (lasts, keep, cool))
+    return Alert(name=name, on=on, for_=hold, keep_firing_for=keep_ms, cool_down=cool_ms, **more)
+
+
 class Engine:
     """Partitions with the clocks, sensor shards and window shards behind them."""
 
@@ -54,6 +61,7 @@ class Engine:
         close_at_end: bool = False,
         assets: Assets | None = None,
         detectors: tuple[Detector, ...] = (),
+        alerts: tuple[Alert, ...] = DEFAULT_ALERTS,
         **quality_s: float,
     ) -> None:
         self.tables = MemoryTables()
@@ -64,6 +72,7 @@ class Engine:
             "quality": Quality(**{name: Duration(round(s * 1000)) for name, s in quality_s.items()}),
             "detectors": detectors,
             "assets": assets or Assets(),
+            "alerts": alerts,
         }
         self._offsets = dict.fromkeys(self._sources, 0)
         self.states: dict[tuple[str, str], Any] = {}
@@ -89,9 +98,16 @@ class Engine:
                 self._announce(batch)
 
     def restart(
-        self, *, windows: Sequence[Window] | None = None, aggregates: tuple[str, ...] = (), sources: Sequence[str] = ()
+        self,
+        *,
+        windows: Sequence[Window] | None = None,
+        aggregates: tuple[str, ...] = (),
+        sources: Sequence[str] = (),
+        alerts: tuple[Alert, ...] | None = None,
     ) -> None:
-        """Snapshot, drop everything, go on, perhaps with other windows, aggregates or further sources."""
+        """Snapshot, drop everything, go on, perhaps with other windows, aggregates, alerts or further sources."""
+        if alerts is not None:
+            self._fixed["alerts"] = alerts
         states = {key: pack(state.snapshot()) for key, state in self.states.items()}
         intakes = {source: intake.snapshot() for source, intake in self._intakes.items()}
         self._start(self._windows if windows is None else windows, aggregates, (*self._sources, *sources), intakes)
@@ -146,6 +162,20 @@ class Engine:
             )
             for row in self.tables.final("data_quality")
             if row["kind"] == kind
+        ]
+
+    def alerts(self, *columns: str) -> list[tuple[Any, ...]]:
+        """(rule, sensor or group, start second, end second or None, wanted columns), by start."""
+        rows = sorted(self.tables.final("alerts"), key=lambda row: (row["started_at"], row["rule"], row["sensor_id"]))
+        return [
+            (
+                row["rule"],
+                row["sensor_id"] or row["location"] or row["asset_id"] or row["sensor_type"],
+                (row["started_at"] - T0_MS) / 1000,
+                None if row["ended_at"] is None else (row["ended_at"] - T0_MS) / 1000,
+                *(row[column] for column in columns),
+            )
+            for row in rows
         ]
 
     def qualities(self) -> list[str]:

@@ -8,7 +8,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 
-from flows.settings import Alert, Duration, Settings
+from flows.settings import Alert, Settings
+from tests.operators.engine import alert
 from tests.ports import ABORT, MemoryTables
 from tests.property.alert_oracle import in_order, of_locations, of_sensors, of_windows, rows_of
 from tests.property.cases import SOURCES, Case, Fault, Partition, aborts, cases, settings
@@ -20,24 +21,13 @@ some = hypothesis_settings(bounded, max_examples=60)
 PANE_MS = 5_000
 
 
-def seconds(**given: float) -> dict[str, Duration]:
-    return {name: Duration(round(s * 1000)) for name, s in given.items()}
-
-
-ABOVE = Alert(name="above", on="value", above=20.0, clear=0.0, **seconds(for_=2, keep_firing_for=3, cool_down=10))
-BELOW = Alert(name="below", on="value", below=-1.0)
-WINDOW = Alert(name="window", on="window:tumbling.max", above=20.0, **seconds(for_=20, keep_firing_for=10))
-GROUP = Alert(
-    name="group",
-    on="value",
-    above=0.0,
-    group_by="location",
-    min_sensors=2,
-    min_share=0.6,
-    **seconds(for_=1, keep_firing_for=4, cool_down=6),
-)
-SILENT = Alert(name="silent", on="silent", **seconds(for_=8))
-SILENT_GROUP = Alert(name="silent group", on="silent", group_by="location", **seconds(for_=2))
+ABOVE = alert("above", "value", above=20.0, clear=0.0, lasts=2, keep=3, cool=10)
+BELOW = alert("below", "value", below=-1.0)
+WINDOW = alert("window", "window:tumbling.max", above=20.0, lasts=20, keep=10)
+GROUPED: dict[str, Any] = {"group_by": "location", "min_sensors": 2}
+GROUP = alert("group", "value", above=0.0, min_share=0.6, lasts=1, keep=4, cool=6, **GROUPED)
+SILENT = alert("silent", "silent", lasts=8)
+SILENT_GROUP = alert("silent group", "silent", lasts=2, **GROUPED)
 RULES = (ABOVE, BELOW, WINDOW, GROUP, SILENT, SILENT_GROUP)
 
 
@@ -54,9 +44,9 @@ def run(case: Case, config: Settings, seed: int) -> tuple[MemoryTables, int]:
     return tables, harness.watermark_ms() // PANE_MS * PANE_MS
 
 
-def told(tables: MemoryTables, alert: Alert) -> set[tuple[Any, ...]]:
+def told(tables: MemoryTables, rule: Alert) -> set[tuple[Any, ...]]:
     columns = ("alert_id", "started_at", "fired_at", "ended_at", "state")
-    return {tuple(row[name] for name in columns) for row in tables.final("alerts") if row["rule"] == alert.name}
+    return {tuple(row[name] for name in columns) for row in tables.final("alerts") if row["rule"] == rule.name}
 
 
 @some
@@ -64,9 +54,9 @@ def told(tables: MemoryTables, alert: Alert) -> set[tuple[Any, ...]]:
 def test_alerts_are_those_of_a_plain_computation(case: Case, faults: list[Fault], shards: int, seed: int) -> None:
     never_evicted = config(shards, evict_after=0)
     once, _ = run(case, never_evicted, seed)
-    for alert in (ABOVE, BELOW):
-        found = of_sensors(once, alert)
-        assert told(once, alert) == {row for sensor, spans in found.items() for row in rows_of(alert, sensor, spans)}
+    for rule in (ABOVE, BELOW):
+        found = of_sensors(once, rule)
+        assert told(once, rule) == {row for sensor, spans in found.items() for row in rows_of(rule, sensor, spans)}
     if case.never_idle:
         windows = of_windows(once, WINDOW)
         assert told(once, WINDOW) == {row for group, spans in windows.items() for row in rows_of(WINDOW, group, spans)}
