@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median, quantiles
 from threading import Event, Thread
@@ -81,6 +82,7 @@ class Demo:
         send(begin_ms, first_ms)
         self._start_worker(config)
         self._start_bridge()
+        self._start_http()
         send(first_ms, self._now_ms)
 
     def _start_worker(self, config: Path | None) -> None:
@@ -121,6 +123,29 @@ class Demo:
                     "STREAMGAUGE_KAFKA__TOPICS": settings.kafka.topics[0],
                     "STREAMGAUGE_MQTT__URL": settings.mqtt.url,
                     "STREAMGAUGE_MQTT__PROTOCOL": settings.mqtt.protocol,
+                },
+            )
+        )
+
+    def _start_http(self) -> None:
+        """The HTTP service, where its packages are installed."""
+        self._http: ChildProcess | None = None
+        if find_spec("fastapi") is None:
+            return
+        settings = self.settings
+        self._http = self._supervisor.start(
+            ChildProcess(
+                "http service",
+                [sys.executable, "-m", "flows.cli", "--config", os.devnull, "ingest", "http"],
+                log=Path(settings.data_dir).absolute() / "logs" / "ingest-http.log",
+                env={
+                    "STREAMGAUGE_DATA_DIR": settings.data_dir,
+                    "STREAMGAUGE_KAFKA__BOOTSTRAP": settings.kafka.bootstrap,
+                    "STREAMGAUGE_KAFKA__TOPICS": settings.kafka.topics[0],
+                    "STREAMGAUGE_CLICKHOUSE__HOST": settings.clickhouse.host,
+                    "STREAMGAUGE_CLICKHOUSE__PORT": str(settings.clickhouse.port),
+                    "STREAMGAUGE_CLICKHOUSE__DATABASE": settings.clickhouse.database,
+                    "STREAMGAUGE_HTTP__LISTEN": settings.http.listen,
                 },
             )
         )
@@ -178,6 +203,8 @@ class Demo:
     def finish(self) -> tuple[Summary, list[Rightness]]:
         """Let the flow read what is left, drain it, count, and compare verdicts with the truth."""
         self._bridge.stop()
+        if self._http is not None:
+            self._http.stop()
         deadline_s = time.monotonic() + 60
         while self._lag() and time.monotonic() < deadline_s:
             self._supervisor.check()

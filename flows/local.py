@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from flows.settings import ClickHouse, Kafka, Mqtt, Settings
+from flows.settings import ClickHouse, Http, Kafka, Mqtt, Settings
 from infra.clickhouse.client import Address
 from infra.embedded.supervisor import Supervisor
 
@@ -40,12 +40,13 @@ def local_services(settings: Settings, supervisor: Supervisor) -> Iterator[Setti
         "bootstrap": broker.bootstrap,
         "clickhouse_port": clickhouse.port,
         "mqtt_url": mqtt.url,
+        "http_listen": _free_address(Http().listen),
     }
     file.write_text(json.dumps(told))
     try:
         kafka = msgspec.structs.replace(settings.kafka, bootstrap=Kafka().bootstrap)
         place = msgspec.structs.replace(settings.clickhouse, host=ClickHouse().host, port=ClickHouse().port)
-        settings = msgspec.structs.replace(settings, kafka=kafka, clickhouse=place, mqtt=Mqtt())
+        settings = msgspec.structs.replace(settings, kafka=kafka, clickhouse=place, mqtt=Mqtt(), http=Http())
         yield _pointed(settings, told)
     finally:
         file.unlink(missing_ok=True)
@@ -80,7 +81,19 @@ def _pointed(settings: Settings, told: Mapping[str, Any]) -> Settings:
     if mqtt.url == Mqtt().url:
         # It speaks nothing else; finding that out would take seconds.
         mqtt = msgspec.structs.replace(mqtt, url=told.get("mqtt_url", mqtt.url), protocol="3.1.1")
-    return msgspec.structs.replace(settings, kafka=kafka, clickhouse=clickhouse, mqtt=mqtt)
+    http = settings.http
+    if http.listen == Http().listen:
+        http = msgspec.structs.replace(http, listen=told.get("http_listen", http.listen))
+    return msgspec.structs.replace(settings, kafka=kafka, clickhouse=clickhouse, mqtt=mqtt, http=http)
+
+
+def _free_address(wanted: str) -> str:
+    """Where the HTTP service can listen: the usual place, or a free port."""
+    host, _, port = wanted.rpartition(":")
+    for one in (int(port), 0):
+        with suppress(OSError), socket.create_server((host, one)) as place:
+            return f"{host}:{place.getsockname()[1]}"
+    return wanted
 
 
 def _endpoints(settings: Settings) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import msgspec
 
@@ -10,23 +11,30 @@ from flows.settings import Settings, SettingsError
 from infra.kafka.admin import partition_counts
 from infra.kafka.producer import Producer as KafkaProducer
 from infra.mqtt.errors import need_paho
+from infra.simulate.over_http import HttpProducer
 from infra.simulate.runner import Producer
 
 
 @contextmanager
-def destination(settings: Settings, to: str) -> Iterator[tuple[Producer, str]]:
-    """What takes messages, and its name: the first topic, or an MQTT broker. All is delivered when the block ends.
+def destination(settings: Settings, to: str, key_file: Path | None = None) -> Iterator[tuple[Producer, str]]:
+    """What takes messages, and its name: the first topic, an MQTT broker, a URL. All is delivered at the end.
 
-    to: "mqtt", "mqtt://host:port", "mqtts://host:port"; "" for Kafka.
-    Raises KafkaFailure, MqttFailure, SettingsError.
+    to: "mqtt", "mqtt://host:port", "mqtts://host:port", "http", "http://host:port", "https://host:port"; "" for Kafka.
+    key_file: holds the API key for the HTTP service.
+    Raises KafkaFailure, MqttFailure, NotTakenIn, SettingsError.
     """
     if not to:
         with KafkaProducer(connection(settings)) as producer:
             yield producer, first_topic(settings)
         return
     scheme = to.partition(":")[0]
+    if scheme in ("http", "https"):
+        url = f"http://{settings.http.listen}" if to == "http" else to
+        with HttpProducer(url, key=_key(key_file)) as producer_over_http:
+            yield producer_over_http, url
+        return
     if scheme not in ("mqtt", "mqtts"):
-        raise SettingsError(f"--to {to}: expected mqtt, mqtt://host:port or mqtts://host:port")
+        raise SettingsError(f"--to {to}: expected mqtt, http, or a URL of mqtt:, mqtts:, http: or https:")
     need_paho()
     from flows.ingest_mqtt import mqtt_place
     from infra.mqtt.publisher import Publisher
@@ -36,6 +44,16 @@ def destination(settings: Settings, to: str) -> Iterator[tuple[Producer, str]]:
     template = TopicTemplate(mqtt.template)
     with Publisher(mqtt_place(mqtt), template) as publisher:
         yield publisher, f"{mqtt.url} {template.filter}"
+
+
+def _key(file: Path | None) -> str:
+    if file is None:
+        return ""
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "is no text"
+        raise SettingsError(f"--key-file {file}: {why}") from None
 
 
 def first_topic(settings: Settings) -> str:

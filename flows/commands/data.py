@@ -33,18 +33,24 @@ def simulate(
     sensors: Annotated[int | None, typer.Option(min=1, help="How many sensors.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same readings.")] = None,
     location: Annotated[str, typer.Option(help="All in one place of this name.", show_default="several")] = "",
-    to: Annotated[str, typer.Option(help='"mqtt://host:port"; "mqtt": as configured.', show_default="Kafka")] = "",
+    to: Annotated[
+        str,
+        typer.Option(help='"mqtt", "http" as configured, or a URL of either.', show_default="Kafka"),
+    ] = "",
+    key_file: Annotated[Path | None, typer.Option(help="Holds the API key, for HTTP.", show_default="none")] = None,
 ) -> None:
     """Send simulated sensors to the first topic: daily cycles, drift, noise, and faults with their ground truth.
 
     Types, faults and shares are configured under `[simulate]`. Over MQTT each sensor publishes on its own topic, as
-    `mqtt.template` says.
+    `mqtt.template` says; over HTTP they are sent as a gateway would.
 
     **Examples**
 
     `streamgauge simulate --history 1h --seconds 60 --rate 1000 --sensors 200`
 
     `streamgauge simulate --to mqtt --location lab --sensors 5 --seconds 60`
+
+    `streamgauge simulate --to http://127.0.0.1:8080 --seconds 60`
     """
     invocation: Invocation = context.obj
     settings = invocation.settings
@@ -54,7 +60,7 @@ def simulate(
     past_ms = duration_ms(past, "--history")
     stop = stop_on_signals()
     simulation, now_ms = Simulation(config), wall_clock_ms()
-    with destination(settings, to) as (producer, topic), _spinner(_reached) as told:
+    with destination(settings, to, key_file) as (producer, topic), _spinner(_reached) as told:
         sent = 0
         if past_ms:
             begin_ms = now_ms - past_ms

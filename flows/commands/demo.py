@@ -2,6 +2,7 @@
 
 import time
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -55,7 +56,7 @@ def demo(
     with Supervisor() as supervisor, local_services(given, supervisor) as settings:
         prepare(settings)
         _say_where(console, settings)
-        _say_how_to_publish(console)
+        _say_how_to_publish(console, settings)
         with closing(Demo(settings, supervisor)) as the_demo:
             with _progress(console) as progress:
                 _history(the_demo, past_ms, invocation.config, progress)
@@ -109,10 +110,24 @@ def _say_where(console: Console, settings: Settings) -> None:
     console.print(f"  data        {settings.data_dir}/  (logs in logs/)")
 
 
-def _say_how_to_publish(console: Console) -> None:
+def _say_how_to_publish(console: Console, settings: Settings) -> None:
     console.print("  sensors over MQTT, in another terminal:")
     console.print(
         "  streamgauge simulate --to mqtt --location mqtt --sensors 5 --seconds 30", style="cyan", soft_wrap=True
+    )
+    if find_spec("fastapi") is None:
+        return
+    url = f"http://{settings.http.listen}"
+    console.print(f"  a reading over HTTP, and what became of it (more at {url}/docs):")
+    told = r"""{\"sensor_id\": \"my-sensor\", \"value\": 21.5, \"timestamp\": $(date +%s)000}"""
+    console.print(
+        f"""  curl -H 'Content-Type: application/json' --data "{told}" {url}/readings""",
+        style="cyan",
+        soft_wrap=True,
+        markup=False,
+    )
+    console.print(
+        f"  curl '{url}/api/readings?sensor=my-sensor&format=csv'", style="cyan", soft_wrap=True, markup=False
     )
 
 
