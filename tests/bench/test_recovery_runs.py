@@ -27,6 +27,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
 
 def test_a_moment_is_seen_for_every_epoch(services: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "WARM_EPOCHS", 0)
+    monkeypatch.setattr(store, "HISTORY", 2)
     moments = store.watch(services, FEW, epoch_s=EPOCH_S, epochs=2)
     assert len(moments) == 3
     assert all(before.paused_s < after.paused_s for before, after in pairwise(moments))

@@ -15,14 +15,16 @@ _PIECE_S = 0.05
 class Feed:
     """In the block it sends a stream in the background, so many readings a second, until `stop` or its end.
 
-    sent: handed over to the producer so far. newest_ms: no later event time was handed over yet, so whatever is later
-    comes after now.
+    history: the first so many go as fast as they can.
+    sent: handed over to the producer so far.
+    newest_ms: no later event time was handed over yet, so whatever is later comes after now.
     """
 
-    def __init__(self, connection: Connection, topic: str, load: Load, *, rate: float) -> None:
+    def __init__(self, connection: Connection, topic: str, load: Load, *, rate: float, history: int = 0) -> None:
         self.sent = 0
         self.newest_ms = START_MS - 1
-        self._connection, self._topic, self._load, self._rate = connection, topic, load, rate
+        self._connection, self._topic, self._load = connection, topic, load
+        self._rate, self._history = rate, history
         self._ended = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
@@ -53,11 +55,14 @@ class Feed:
             self._error = error
 
     def _send(self, producer: Producer) -> None:
-        start_s = time.monotonic()
         most = max(1, int(self._rate * _PIECE_S))
+        start_s = time.monotonic()
         for step in self._load.steps():
             for at in range(0, len(step), most):
-                if self._ended.wait(max(0.0, start_s + self.sent / self._rate - time.monotonic())):
+                if self.sent < self._history:
+                    start_s = time.monotonic()
+                due_s = start_s + max(0, self.sent - self._history) / self._rate
+                if self._ended.wait(max(0.0, due_s - time.monotonic())):
                     return
                 piece = step[at : at + most]
                 self.newest_ms = piece[-1][2]

@@ -14,8 +14,11 @@ from tests.bench.recovery.page import Page, scrape
 from tests.bench.recovery.plant import Plant, running
 from tests.bench.recovery.process import size_of, written_bytes
 
+HISTORY = 300
+"""Readings each sensor has sent before: what detectors keep of it has filled up, and compresses less."""
+
 WARM_EPOCHS = 3
-"""Left out: kernels are loaded, sensors met for the first time."""
+"""Left out: what was sent before is worked off, kernels are loaded."""
 
 _WRITTEN_MB_S, _PAUSE_S, _GROWTH = 5.0, 0.1, 1.05
 _LOOK_S = 0.1
@@ -40,7 +43,8 @@ def watch(plant: Plant, load: Load, *, epoch_s: int, epochs: int) -> list[Moment
     """One worker process fed in real time; a moment for every epoch after the first few."""
     site = plant.site("store")
     rate = load.sensors / load.interval_s
-    with Feed(plant.connection, site.topic, load, rate=rate) as feed:
+    history = HISTORY * load.sensors
+    with Feed(plant.connection, site.topic, load, rate=rate, history=history) as feed:
         with running(site, epoch_s=epoch_s) as (worker, address):
             moments: list[Moment] = []
             seen = 0
@@ -50,6 +54,8 @@ def watch(plant: Plant, load: Load, *, epoch_s: int, epochs: int) -> list[Moment
                 completed = int(page.total("streamgauge_epoch_close_seconds_count")) // PARTITIONS
                 if completed > seen:
                     seen = completed
+                    if page.total("streamgauge_source_messages_total") < history:
+                        continue
                     moments.append(_moment(worker.pid, site.home / "recovery", page))
         feed.stop()
     return moments[WARM_EPOCHS:]
