@@ -42,6 +42,9 @@ class HttpProducer:
     def produce_many(self, topic: str, messages: Iterable[Message]) -> None:
         """Send messages; which topic they come to is the service's affair. Raises NotTakenIn."""
         for _, value, _ in messages:
+            if not value.strip():
+                self.refused += 1  # an empty line says nothing, so there is none to be refused
+                continue
             self._lines.append(value.replace(b"\n", b" "))
             if len(self._lines) == _LINES:
                 self._send()
@@ -68,7 +71,7 @@ class HttpProducer:
 
     def _send(self) -> None:
         lines, self._lines = self._lines, []
-        if not any(lines):
+        if not lines:
             return
         body = b"\n".join(lines)
         deadline_s = time.monotonic() + _PATIENCE_S
