@@ -114,14 +114,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 async def _serve(port: int) -> int:
-    from amqtt.broker import Broker
+    import amqtt.broker
     from amqtt.errors import BrokerError
 
+    from infra.embedded.mqtt_sessions import KeepingHandler
+
+    amqtt.broker.BrokerProtocolHandler = KeepingHandler  # there is no other way in
     config: dict[str, Any] = {
         "listeners": {"default": {"type": "tcp", "bind": f"{_HOST}:{port}"}},
-        "plugins": {"infra.embedded.mqtt_door.OpenDoor": {}},
+        "plugins": {"infra.embedded.mqtt_sessions.OpenDoor": {}},
     }
-    broker = Broker(config)
+    broker = amqtt.broker.Broker(config)
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)

@@ -9,6 +9,7 @@ paho does the protocol; its own loop costs four times as much for a message as t
 """
 
 import logging
+import math
 import os
 import random
 import re
@@ -33,7 +34,7 @@ from infra.mqtt.place import Place
 
 _CONNECT_S = 10.0
 _ANSWER_S = 5.0
-"""How long a broker may take to answer CONNECT and SUBSCRIBE."""
+"""How long a broker may take to answer CONNECT."""
 _GOOD_BYE_S = 2.0
 _BACKOFF_S = (0.2, 30.0)
 _SOON_S = 10.0
@@ -255,6 +256,7 @@ class Link:
             self._refused(reason)
             return
         client.disable_logger()
+        self._answer_due_s = math.inf  # what the session holds may come before the answer to SUBSCRIBE
         granted_s = getattr(properties, "SessionExpiryInterval", self._session_expiry_s)
         if granted_s < self._session_expiry_s:
             logger.warning(
