@@ -62,7 +62,7 @@ class Http(Section, frozen=True):
     listen: "host:port". Without keys only loopback, for then everybody who gets there may do everything.
     keys: by the names of those who have them.
     cert_file, key_file, key_password: HTTPS, as PEM files.
-    max_body_bytes: of one request, packed and unpacked. body_timeout: for it to arrive.
+    max_body_bytes: of one request, packed and unpacked; but for NDJSON 2 MB at most. body_timeout: for it to arrive.
     memory_bytes: of all bodies at a time. queue_bytes: of readings that wait for Kafka; more are answered 429.
     max_connections: more are answered 503.
     kafka_timeout: Kafka has taken nothing for so long: readings are answered 503.

@@ -51,42 +51,25 @@ class BodyReader:
         finally:
             self._held -= room.taken
 
-    async def read(self, headers: Mapping[bytes, bytes], incoming: "Incoming", room: "Room") -> bytes:
-        """The body, unpacked. Raises Problem, ClientGone."""
+    async def read(
+        self, headers: Mapping[bytes, bytes], incoming: "Incoming", room: "Room", *, at_most: int | None = None
+    ) -> bytes:
+        """The body, unpacked. at_most: a bound of its own, below the general one. Raises Problem, ClientGone."""
         unpack = _unpacker(headers)
+        most = self._max_bytes if at_most is None else min(at_most, self._max_bytes)
         told = headers.get(b"content-length", b"")
-        if told and int(told) > self._max_bytes:
-            raise self._too_large()
+        if told and int(told) > most:
+            raise _too_large(most)
         try:
             async with asyncio.timeout(self._timeout_s):
                 chunk = await incoming.next()
-                if unpack is None and not incoming.more:
+                if unpack is None and not incoming.more and len(chunk) <= most:
                     room.take(len(chunk))
                     return chunk
-                return await self._read_on(chunk, unpack, incoming, room)
+                return await _read_on(chunk, unpack, incoming, room, most)
         except TimeoutError:
             text = f"the body did not arrive within {self._timeout_s:g} s; send less at a time"
             raise Problem(HTTPStatus.REQUEST_TIMEOUT, text, close=True) from None
-
-    async def _read_on(self, chunk: bytes, unpack: "Unpacker | None", incoming: "Incoming", room: "Room") -> bytes:
-        found = bytearray()
-        while True:
-            left = self._max_bytes - len(found)
-            piece = chunk if unpack is None else unpack.more(chunk, left + 1)
-            room.take(len(piece))
-            if len(piece) > left:
-                raise self._too_large()
-            found += piece
-            if not incoming.more:
-                break
-            chunk = await incoming.next()
-        if unpack is not None:
-            unpack.check_end()
-        return bytes(found)
-
-    def _too_large(self) -> Problem:
-        text = f"the body has more than {self._max_bytes} bytes, packed or unpacked; send less at a time"
-        return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text, close=True)
 
     async def drop(self, incoming: "Incoming") -> None:
         """Let in what is still on its way, for a while: a connection reset under it would take the answer along."""
@@ -152,3 +135,25 @@ def _unpacker(headers: Mapping[bytes, bytes]) -> Unpacker | None:
         text = f"Content-Encoding {encoding.decode('latin-1')[:40]!r} is not served: use gzip or none"
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, text, close=True)
     return None
+
+
+async def _read_on(chunk: bytes, unpack: "Unpacker | None", incoming: Incoming, room: "Room", most: int) -> bytes:
+    found = bytearray()
+    while True:
+        left = most - len(found)
+        piece = chunk if unpack is None else unpack.more(chunk, left + 1)
+        room.take(len(piece))
+        if len(piece) > left:
+            raise _too_large(most)
+        found += piece
+        if not incoming.more:
+            break
+        chunk = await incoming.next()
+    if unpack is not None:
+        unpack.check_end()
+    return bytes(found)
+
+
+def _too_large(most: int) -> Problem:
+    text = f"the body has more than {most} bytes, packed or unpacked; send less at a time (NDJSON may be the largest)"
+    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text, close=True)

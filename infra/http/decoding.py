@@ -13,7 +13,7 @@ import numpy as np
 
 from infra.http.ports import Message
 from operators.batches import NO_SEQ, Codes, Messages
-from operators.decode import Decoded, decode
+from operators.decode import MAX_ELEMENTS, Decoded, decode
 from operators.decode_arrow import MAX_UNFOLDED_BYTES, is_arrow
 from operators.decode_json import explain, is_array, split
 from operators.intake import MAX_SERIES
@@ -24,6 +24,9 @@ from operators.series_codes import SeriesCodes
 
 MESSAGE_BYTES = 256 * 1024
 """Readings that travel together fill no more than this; one that is larger travels alone."""
+
+MAX_LINES = MAX_ELEMENTS
+"""Of one body."""
 
 _LINES = 4_096
 """Lines decoded at a time: other requests wait for no more."""
@@ -44,17 +47,11 @@ class Refused(NamedTuple):
 
 @dataclass(slots=True)
 class Sorted:
-    """What is in a body. messages: the good readings, in order within each partition."""
+    """What is in a body, or a part of one. messages: the good readings, in order within each partition."""
 
     messages: list[Message] = field(default_factory=list)
     accepted: int = 0
     refused: list[Refused] = field(default_factory=list)
-
-    def add(self, other: "Sorted") -> None:
-        """What follows it in the body."""
-        self.messages += other.messages
-        self.accepted += other.accepted
-        self.refused += other.refused
 
 
 class BodyDecoder:
@@ -103,7 +100,7 @@ class BodyDecoder:
         return found
 
     def sort_lines(self, body: bytes, now_ms: int) -> Iterator[Sorted]:
-        """NDJSON, some thousand lines at a time."""
+        """NDJSON, some thousand lines at a time; MAX_LINES at most."""
         lines = [line for line in body.split(b"\n") if line and not line.isspace()]
         for first in range(0, len(lines), _LINES):
             yield self._sort_part(lines[first : first + _LINES], first, now_ms)

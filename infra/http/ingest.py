@@ -2,8 +2,9 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -11,7 +12,7 @@ import msgspec
 
 from infra.http.answers import Problem, Receive, Scope, Send, answer
 from infra.http.body import BodyReader, ClientGone, Incoming
-from infra.http.decoding import BodyDecoder, Refused, Sorted
+from infra.http.decoding import MAX_LINES, BodyDecoder, Refused, Sorted
 from infra.http.keys import Keys
 from infra.http.ports import Message, Outlet
 from infra.observe import metrics
@@ -24,6 +25,8 @@ _ARROW = b"application/vnd.apache.arrow.stream"
 _WHOLE = frozenset({b"application/json", _ARROW})
 _UNREADABLE = frozenset({"bad_json", "not_utf8", "empty_payload", "bad_arrow"})
 _MOST_ERRORS = 100
+_WHOLE_BYTES = 2_000_000
+"""Of a body that is decoded in one piece, while other requests wait."""
 _ONE_QUEUED = b'{"accepted":1,"rejected":0,"delivered":false,"errors":[]}'
 
 
@@ -57,7 +60,7 @@ class Ingest:
             status, body = await self._serve(scope, incoming)
             headers: Mapping[str, str] = {}
         except Problem as problem:
-            if problem.close:
+            if problem.close and not _waits_to_send(scope):
                 await self._reader.drop(incoming)
             status, body, headers = problem.status, problem.body, problem.headers
         except ClientGone:
@@ -76,9 +79,10 @@ class Ingest:
         kind = _kind(headers)
         self._check_kafka()
         with self._reader.room() as room:
-            body = await self._reader.read(headers, incoming, room)
+            at_most = None if kind in _NDJSON else _WHOLE_BYTES
+            body = await self._reader.read(headers, incoming, room, at_most=at_most)
             found = await self._sort(kind, body)
-            caller.spend(max(1, found.accepted + len(found.refused)))
+            caller.spend(max(1, found.accepted + found.rejected.total()))
             if acknowledged and found.accepted:
                 await self._deliver(found.messages)
             elif found.accepted:
@@ -88,20 +92,24 @@ class Ingest:
             return _nothing_good(found)
         return HTTPStatus.ACCEPTED, _taken(found, delivered=acknowledged)
 
-    async def _sort(self, kind: bytes, body: bytes) -> Sorted:
+    async def _sort(self, kind: bytes, body: bytes) -> "_Found":
         now_ms = time.time_ns() // 1_000_000
+        found = _Found()
         if kind not in _NDJSON:
             if is_arrow(body) != (kind == _ARROW):
                 text = "what the body is and what Content-Type says are not the same: JSON or Arrow?"
                 raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, text)
-            return self._decoder.sort(body, now_ms)
-        found = Sorted()
+            found.add(self._decoder.sort(body, now_ms))
+            return found
+        if body.count(b"\n") > MAX_LINES:
+            text = f"the body has more than {MAX_LINES} lines; send less at a time"
+            raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text)
         for part in self._decoder.sort_lines(body, now_ms):
             if found.accepted or found.refused:
                 await asyncio.sleep(0)  # others have their turn
             found.add(part)
         if not found.accepted and not found.refused:
-            found.refused.append(Refused(0, "empty_payload", "the body is empty"))
+            found.add(Sorted(refused=[Refused(0, "empty_payload", "the body is empty")]))
         return found
 
     def _check_kafka(self) -> None:
@@ -128,10 +136,33 @@ class Ingest:
         if failed:
             raise _away("Kafka has refused the readings, or some of them; see the service's log")
 
-    def _count(self, found: Sorted) -> None:
+    def _count(self, found: "_Found") -> None:
         self._accepted.inc(found.accepted)
-        for one in found.refused:
-            metrics.HTTP_READINGS.labels(one.reason).inc()
+        for reason, count in found.rejected.items():
+            metrics.HTTP_READINGS.labels(reason).inc(count)
+
+
+@dataclass(slots=True)
+class _Found:
+    """What is in a body. refused: the first ones; rejected: how many, by reason."""
+
+    messages: list[Message] = field(default_factory=list)
+    accepted: int = 0
+    refused: list[Refused] = field(default_factory=list)
+    rejected: Counter[str] = field(default_factory=Counter)
+
+    def add(self, part: Sorted) -> None:
+        """What follows in the body."""
+        self.messages += part.messages
+        self.accepted += part.accepted
+        if part.refused:
+            self.refused += part.refused[: _MOST_ERRORS - len(self.refused)]
+            self.rejected.update(one.reason for one in part.refused)
+
+
+def _waits_to_send(scope: Scope) -> bool:
+    """Whether the client sends its body only when it is asked to (Expect: 100-continue)."""
+    return any(name == b"expect" for name, _ in scope["headers"])
 
 
 def _tell(told: asyncio.Future[int]) -> Any:
@@ -167,21 +198,22 @@ def _kind(headers: Mapping[bytes, bytes]) -> bytes:
     raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, text, close=True)
 
 
-def _taken(found: Sorted, *, delivered: bool) -> bytes:
+def _taken(found: _Found, *, delivered: bool) -> bytes:
     if found.accepted == 1 and not found.refused and not delivered:
         return _ONE_QUEUED
     return _account(found, delivered=delivered)
 
 
-def _nothing_good(found: Sorted) -> tuple[int, bytes]:
-    unreadable = bool(found.refused) and all(one.reason in _UNREADABLE for one in found.refused)
+def _nothing_good(found: _Found) -> tuple[int, bytes]:
+    unreadable = bool(found.rejected) and found.rejected.keys() <= _UNREADABLE
     status = HTTPStatus.BAD_REQUEST if unreadable else HTTPStatus.UNPROCESSABLE_ENTITY
     return status, _account(found, delivered=False)
 
 
-def _account(found: Sorted, *, delivered: bool) -> bytes:
-    told: dict[str, Any] = {"accepted": found.accepted, "rejected": len(found.refused), "delivered": delivered}
-    told["errors"] = [one._asdict() for one in found.refused[:_MOST_ERRORS]]
-    if len(found.refused) > _MOST_ERRORS:
-        told["errors_left_out"] = len(found.refused) - _MOST_ERRORS
+def _account(found: _Found, *, delivered: bool) -> bytes:
+    rejected = found.rejected.total()
+    told: dict[str, Any] = {"accepted": found.accepted, "rejected": rejected, "delivered": delivered}
+    told["errors"] = [one._asdict() for one in found.refused]
+    if rejected > len(found.refused):
+        told["errors_left_out"] = rejected - len(found.refused)
     return msgspec.json.encode(told)

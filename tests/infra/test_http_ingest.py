@@ -15,6 +15,7 @@ from infra.embedded.broker import Broker
 from tests.infra.http_service import NDJSON, in_kafka, ndjson, reading, serving, settings_for
 
 BODY_BYTES = 200_000
+GZIP = {"content-encoding": "gzip"}
 
 
 @pytest.fixture(scope="module")
@@ -160,10 +161,19 @@ def test_a_body_that_is_too_large_is_refused_however_it_comes(client: httpx.Clie
     pieces = (b" " * 50_000 for _ in range(5))
     bomb = gzip.compress(b" " * 100_000_000)
     assert len(bomb) < BODY_BYTES
-    for content, more in ((large, {}), (pieces, {}), (bomb, {"content-encoding": "gzip"})):
+    for content, more in ((large, {}), (pieces, {}), (bomb, GZIP)):
         answer = client.post("/readings", content=content, headers={**NDJSON, **more})
         assert answer.status_code == 413
         assert "200000 bytes" in answer.json()["error"]
+
+
+def test_a_body_of_endless_lines_is_refused(broker: Broker) -> None:
+    with serving(settings_for(broker)) as client:
+        lines = client.post("/readings", content=gzip.compress(b"{}\n" * 250_001), headers=NDJSON | GZIP)
+        assert (lines.status_code, "250000 lines" in lines.json()["error"]) == (413, True)
+        array = gzip.compress(b"[" + b"1," * 1_000_000 + b"1]")
+        answer = client.post("/readings", content=array, headers={"content-type": "application/json", **GZIP})
+        assert (answer.status_code, "2000000 bytes" in answer.json()["error"]) == (413, True)
 
 
 @pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"{}")[:-4]])
