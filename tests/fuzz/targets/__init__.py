@@ -18,7 +18,7 @@ INSTRUMENTED: dict[str, tuple[str, ...]] = {
         *("operators.decode", "operators.decode_arrow", "operators.arrow_size", "operators.reading_columns"),
         *("operators.timestamps", "operators.series_codes", "operators.rejects", "operators.intake"),
     ),
-    "config": ("flows.configuration", "flows.settings", "infra.simulate.config", "tomllib"),
+    "config": ("flows.configuration", "flows.settings", "flows.settings_types", "infra.simulate.config", "tomllib"),
     "http": ("infra.observe.health", "http.server"),
     "registry": ("infra.registry", "tomllib"),
     "replay": ("infra.simulate.files", "infra.simulate.mapping", "infra.simulate.cells", "infra.simulate.replay"),

@@ -36,10 +36,10 @@ def check(data: bytes) -> str:
     file = written(text, ".toml")
     try:
         settings = load(file, environ)
+        assert sources(file, environ)
     except SettingsError as error:
         _judge(str(error), file, data)
         return "refused"
-    assert sources(file, environ)
     assert not settings.windows or pane_ms_of(window_specs(settings)) > 0
     return "loaded"
 
