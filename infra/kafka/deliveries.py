@@ -1,5 +1,6 @@
 """A producer that never waits: for services that answer others, and must know when what they took in is delivered."""
 
+import logging
 from collections.abc import Callable, Sequence
 from time import monotonic
 
@@ -8,6 +9,8 @@ from confluent_kafka import Producer as Librdkafka
 
 from infra.kafka.client import Connection, is_refusal
 from infra.kafka.outage import Outage
+
+logger = logging.getLogger(__name__)
 
 _OVERHEAD_BYTES = 200
 """What a waiting message takes beside key and value, about."""
@@ -111,6 +114,8 @@ class Deliveries:
         self.waiting_bytes -= size + _OVERHEAD_BYTES
         if error is not None:
             self.failed += 1
+            if error.code() != KafkaError._PURGE_QUEUE:  # else it is `close`, and who called it knows
+                logger.error("a message was not delivered: %s", self._connection.failure(error, topic=self._topic))
             if is_refusal(error):
                 self._problem = self._problem or error
 
