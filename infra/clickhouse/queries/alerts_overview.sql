@@ -7,9 +7,9 @@
 --
 -- Example
 --   severity | rule    | location      | alerts | open | acknowledged | silenced | median_s | longest_s | peak_score
---   critical | anomaly | factory_floor |      1 |    0 |            0 |        0 |      130 |       130 |          7
---   critical | silent  | server_room   |      1 |    1 |            0 |        1 |     NULL |      NULL |          8
---   warning  | anomaly | factory_floor |      2 |    2 |            1 |        0 |     NULL |      NULL |         11
+--   critical | asset   |               |      2 |    2 |            0 |        0 |     NULL |      NULL |      5.177
+--   critical | anomaly | factory_floor |      1 |    1 |            0 |        0 |     NULL |      NULL |         11
+--   critical | anomaly | server_room   |      1 |    1 |            1 |        0 |     NULL |      NULL |          5
 SELECT
     severity,
     rule,

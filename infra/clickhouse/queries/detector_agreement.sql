@@ -15,46 +15,46 @@
 --   forecast | z-score |  591 |        0 |        205 |  0.7425 | 0.8481
 --   level    | z-score |  590 |        0 |        206 |  0.7412 | 0.8472
 WITH
+    -- Few combinations occur, so that what follows is small, however many the readings; they are read once.
     combinations AS
     (
-        SELECT
-            arraySort(arrayDistinct(arrayConcat(flagged_by, if(is_anomaly, ['= verdict'], [])))) AS names,
-            count() AS n
+        SELECT arrayDistinct(arrayConcat(any(flagged_by), if(any(is_anomaly), ['= verdict'], []))) AS names, count() AS n
         FROM readings_final
         WHERE time >= {since:DateTime64(3, 'UTC')} AND time < {until:DateTime64(3, 'UTC')}
             AND ({location:String} = '' OR location = {location:String})
             AND ({sensor_type:String} = '' OR sensor_type = {sensor_type:String})
-        GROUP BY names
+        GROUP BY cityHash64(flagged_by, is_anomaly)
     ),
-    (SELECT sum(n) FROM combinations) AS readings,
-    alone AS
-    (
-        SELECT detector, sum(n) AS flagged
-        FROM combinations
-        ARRAY JOIN names AS detector
-        GROUP BY detector
-    ),
+    -- Each with each, and with itself: how many readings it flags at all.
     pairs AS
     (
-        SELECT one, other, sum(n) AS both
-        FROM (SELECT names, n, one FROM combinations ARRAY JOIN names AS one)
+        SELECT one, other, sum(n) AS flagged, any(readings) AS readings
+        FROM (SELECT names, n, sum(n) OVER () AS readings, arrayJoin(names) AS one FROM combinations)
         ARRAY JOIN names AS other
-        WHERE one < other
         GROUP BY one, other
     ),
+    table AS
+    (
+        SELECT
+            arraySort(groupUniqArray(toString(pairs.one))) AS detectors,
+            mapFromArrays(groupArray(concat(pairs.one, '\n', pairs.other)), groupArray(flagged)) AS counts,
+            any(pairs.readings) AS readings
+        FROM pairs
+    ),
+    counts[concat(one, '\n', one)] / readings AS share_of_one,
+    counts[concat(other, '\n', other)] / readings AS share_of_other,
     -- Agreement as it is, and as it would be if the two knew nothing of each other.
-    (readings - only_one - only_other) / readings AS observed,
-    (a.flagged / readings) * (b.flagged / readings) + (1 - a.flagged / readings) * (1 - b.flagged / readings) AS by_chance
+    1 - (only_one + only_other) / readings AS observed,
+    share_of_one * share_of_other + (1 - share_of_one) * (1 - share_of_other) AS by_chance
 SELECT
-    a.detector AS one,
-    b.detector AS other,
-    pairs.both AS both,
-    a.flagged - both AS only_one,
-    b.flagged - both AS only_other,
-    both / (a.flagged + b.flagged - both) AS jaccard,
+    one,
+    other,
+    counts[concat(one, '\n', other)] AS both,
+    counts[concat(one, '\n', one)] - both AS only_one,
+    counts[concat(other, '\n', other)] - both AS only_other,
+    both / (both + only_one + only_other) AS jaccard,
     if(by_chance < 1, (observed - by_chance) / (1 - by_chance), NULL) AS kappa
-FROM alone AS a
-CROSS JOIN alone AS b
-LEFT JOIN pairs ON pairs.one = a.detector AND pairs.other = b.detector
-WHERE a.detector < b.detector
+FROM (SELECT counts, readings, detectors, arrayJoin(detectors) AS one FROM table)
+ARRAY JOIN detectors AS other
+WHERE one < other
 ORDER BY kappa DESC NULLS LAST, one, other

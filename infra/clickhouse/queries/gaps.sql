@@ -9,10 +9,10 @@
 --   longer_than_s: Float64 = 0  -- only gaps longer than so many seconds
 --
 -- Example
---   sensor_id                  | sensor_type | location    | kind | start               | end                 | seconds | missing
---   co2-server_room-01         | co2         | server_room | gap  | 2026-01-01 00:03:39 | 2026-01-01 00:05:41 |     122 |     121
---   temperature-server_room-01 | temperature | server_room | gap  | 2026-01-01 00:14:27 | 2026-01-01 00:16:05 |      98 |      97
---   humidity-server_room-01    | humidity    | server_room | gap  | 2026-01-01 00:14:39 | 2026-01-01 00:15:29 |      50 |      49
+--   sensor_id                  | sensor_type | location    | kind   | start               | end                 | seconds | missing
+--   co2-server_room-01         | co2         | server_room | gap    | 2026-01-01 00:03:39 | 2026-01-01 00:05:41 |     122 |     121
+--   temperature-server_room-01 | temperature | server_room | gap    | 2026-01-01 00:14:27 | 2026-01-01 00:16:05 |      98 |      97
+--   pressure-server_room-01    | pressure    | server_room | silent | 2026-01-01 00:28:30 | NULL                |      90 |       0
 SELECT
     sensor_id,
     sensor_type,

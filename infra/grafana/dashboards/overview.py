@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from infra.grafana import base
-from infra.grafana.base import GROUPS, KNOWN, PLACE, SENSORS
+from infra.grafana.base import GROUPS, KNOWN, PLACE, SENSORS, most
 from infra.grafana.panels import (
     FEWER_IS_BETTER,
     MORE_IS_BETTER,
@@ -117,6 +117,7 @@ WHERE {GROUPS}
 
 
 def _where() -> list[Panel]:
+    worst = most("sum(anomaly_count) / nullIf(sum(count), 0) DESC", GROUPS)
     return [
         stripes(
             "Share of anomalies, by location and type",
@@ -126,11 +127,11 @@ SELECT
     concat(location, if(sensor_type = '', '', concat(' / ', sensor_type))) AS series,
     sum(anomaly_count) / nullIf(sum(count), 0) AS share
 FROM windows_final
-WHERE {GROUPS}
+WHERE {worst}
 GROUP BY time, series
 ORDER BY time, series
 """,
-            about="Green is usual; the colours are shares of the readings of a window. Gaps had no reading.",
+            about="The sixty groups with the largest share. Green is usual; gaps had no reading.",
             steps=FEWER_IS_BETTER,
             height=10,
         )

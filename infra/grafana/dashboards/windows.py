@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from infra.grafana import base
-from infra.grafana.base import PLACE
+from infra.grafana.base import PLACE, most
 from infra.grafana.panels import MORE_IS_BETTER, Panel, band, lines, number, rows, stripes
 
 CHOSEN = f"`window` = ${{window:singlequote}} AND $__timeFilter(start)\n    AND {PLACE}"
@@ -86,6 +86,7 @@ ORDER BY time
 
 
 def _wholeness() -> list[Panel]:
+    worst = most("sum(count) / nullIf(sum(expected_count), 0)", CHOSEN)
     return [
         stripes(
             "Completeness of windows",
@@ -95,11 +96,11 @@ SELECT
     concat(location, if(sensor_type = '', '', concat(' / ', sensor_type))) AS series,
     least(1, sum(if(complete, count, 0)) / nullIf(sum(expected_count), 0)) AS share
 FROM windows_final
-WHERE {CHOSEN}
+WHERE {worst}
 GROUP BY time, series
 ORDER BY time, series
 """,
-            about="Readings that came, of those expected. Windows whose begin was not seen count as 0.",
+            about="Of the sixty least complete groups. Windows whose begin was not seen count as 0.",
             steps=MORE_IS_BETTER,
         )
     ]

@@ -1,0 +1,100 @@
+"""`python -m tests.dashboards`: how long each query of dashboards, alerts, analysts takes on millions of readings."""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from rich.table import Table
+
+from flows.commands.common import wide_console
+from infra.clickhouse import migrate
+from infra.clickhouse.client import Address, connect
+from infra.clickhouse.named import named_queries
+from infra.clickhouse.query import query
+from infra.embedded.broker import Broker
+from infra.embedded.clickhouse import EmbeddedClickHouse
+from infra.grafana.files import dashboards
+from tests.bench.targets import show_targets
+from tests.dashboards.boards import alert_questions, choices, questions
+from tests.dashboards.copies import multiply
+from tests.dashboards.macros import Asked
+from tests.dashboards.seeding import DEPLOYED_MS, Seeded, add_what_people_and_time_add, run_flow
+from tests.dashboards.test_boards import scoped
+
+WANTED_S = 1.0
+_POINTS = 500
+"""Points of a chart: the time range is parted so."""
+
+
+def sqls(seeded: Seeded) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Name, SQL and parameters of everything that is asked, over all that is stored."""
+    interval_ms = (seeded.to_ms - seeded.from_ms) // _POINTS
+    plain = Asked(from_ms=seeded.from_ms, to_ms=seeded.to_ms, interval_ms=interval_ms)
+    for board in dashboards():
+        opened = replace(plain, choices=choices(board, seeded, plain))
+        for variable in board["templating"]["list"]:
+            yield f"{board['uid']}: ${variable['name']}", opened.expand(variable["query"]), {}
+        for question in questions():
+            if question.board == board["uid"]:
+                yield question.name, scoped(question, opened).expand(question.sql), {}
+    lately = replace(plain, from_ms=seeded.to_ms - 600_000)
+    for question in alert_questions():
+        yield question.name, lately.expand(question.sql), {}
+    for named in named_queries():
+        span = {"since": seeded.from_ms, "until": seeded.to_ms, "at": DEPLOYED_MS - 3_600_000}
+        instants = {one.name: f"{span[one.name] / 1000:.3f}" for one in named.parameters if one.is_time}
+        yield f"streamgauge query --name {named.name}", named.sql, named.with_defaults(instants)
+
+
+def measure(seeded: Seeded, *, repeat: int = 3) -> list[tuple[float, str]]:
+    """(seconds, name) of each query, the best of some runs; the slowest first."""
+    found = []
+    for name, sql, parameters in sqls(seeded):
+        best_s = float("inf")
+        for _ in range(repeat):
+            began_s = time.perf_counter()
+            query(seeded.client, sql, parameters=parameters, max_rows=50_000)
+            best_s = min(best_s, time.perf_counter() - began_s)
+        found.append((best_s, name))
+    return sorted(found, reverse=True)
+
+
+def main() -> int:
+    """Measure and print; 1 when a query takes longer than wanted."""
+    parser = argparse.ArgumentParser(prog="python -m tests.dashboards", description=__doc__)
+    parser.add_argument("--readings", type=int, default=5_000_000)
+    parser.add_argument("--show", type=int, default=15, help="so many of the slowest")
+    given = parser.parse_args()
+    console = wide_console()
+    with tempfile.TemporaryDirectory(prefix="streamgauge-dashboards-") as name:
+        home = Path(name)
+        with EmbeddedClickHouse(home / "clickhouse", log=home / "clickhouse.log") as server:
+            with Broker(home / "broker") as broker:
+                run_flow(broker, server.port, home / "flow", "small")
+            with connect(Address(port=server.port, database="small")) as client:
+                add_what_people_and_time_add(client)
+            large = Address(port=server.port, database="large")
+            with connect(large) as client:
+                migrate.init(client)
+                minutes = multiply(client, "small", readings=given.readings)
+                seeded = Seeded(address=large, client=client)
+                whole = replace(seeded, from_ms=seeded.to_ms - minutes * 60_000)
+                ((stored,),) = client.query("SELECT count() FROM readings").result_rows
+                console.print(f"{stored:,} readings of {minutes} minutes; the best of three runs")
+                found = measure(whole)
+    table = Table("query", "s")
+    for seconds, what in found[: given.show]:
+        table.add_row(what, f"{seconds:.2f}")
+    console.print(table)
+    slow = [what for seconds, what in found if seconds > WANTED_S]
+    told = f"{len(found)} queries, the slowest {found[0][0]:.2f} s, at most {WANTED_S:.0f} s wanted"
+    show_targets([(not slow, told)], console)
+    return 1 if slow else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
