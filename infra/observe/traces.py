@@ -1,8 +1,9 @@
 """Spans for an OpenTelemetry collector, when one is named; else OpenTelemetry is not even imported.
 
 A trace is one epoch of one process. In it lie a span per source batch (poll and decode), per step and key, per snapshot
-of a key and per insert: each that took 100 ms or failed, and of all others one a second and name, so that little is
-sent at any speed. OpenTelemetry's own variables (OTEL_EXPORTER_OTLP_HEADERS and so on) hold as in any program.
+of a key and per insert: each that took 100 ms, and of the quicker ones one a second and name (failed ones by
+themselves), so that little is sent at any speed. OpenTelemetry's own variables (OTEL_EXPORTER_OTLP_HEADERS and so on)
+hold as in any program.
 """
 
 import logging
