@@ -47,7 +47,7 @@ def bridge_until(settings: Settings, stop: Event) -> int:
     Waits for Kafka, and for the MQTT broker. Raises MqttFailure, KafkaFailure, and OSError when it cannot listen.
     """
     mqtt = settings.mqtt
-    place, template = mqtt_place(mqtt), TopicTemplate(mqtt.template)
+    place, template, wanted = mqtt_place(mqtt), TopicTemplate(mqtt.template), filters(mqtt)
     place.check()
     topic = settings.kafka.topics[0]
     with ExitStack() as stack:
@@ -64,7 +64,7 @@ def bridge_until(settings: Settings, stop: Event) -> int:
             place,
             log,
             template=template,
-            filters=filters(mqtt),
+            filters=wanted,
             receive_maximum=mqtt.receive_maximum,
             session_expiry_s=mqtt.session_expiry.ms // 1000,
             status_topic=mqtt.status_topic,

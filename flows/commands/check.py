@@ -14,10 +14,11 @@ from flows.find import find
 from flows.parts import named_detectors
 from flows.production import clickhouse_address, connection
 from flows.recovery import Layout, read_layout
-from flows.settings import Settings
+from flows.settings import Mqtt, Settings
 from infra.clickhouse import schema_check
 from infra.clickhouse.client import connect
 from infra.kafka.admin import partition_counts, sample_keys
+from infra.mqtt.errors import need_paho
 from infra.registry import read_file
 from models.cost import cost_per_sensor
 from operators.aggregates import load_aggregate
@@ -79,6 +80,8 @@ def check(
     _check_flow(findings, name, settings)
     _check_kafka(findings, settings)
     _check_clickhouse(findings, settings)
+    if settings.mqtt != Mqtt():
+        _check_mqtt(findings, settings.mqtt)
     raise typer.Exit(1 if findings.wrong else 0)
 
 
@@ -137,3 +140,16 @@ def _check_clickhouse(findings: _Findings, settings: Settings) -> None:
         say(f"version {client.server_version}, database {address.database}")
         with findings.looking_at("tables"):
             schema_check.check(client)
+
+
+def _check_mqtt(findings: _Findings, mqtt: Mqtt) -> None:
+    """Under a client id of its own and without a subscription: the bridge, if it runs, is not disturbed."""
+    with findings.looking_at(f"MQTT broker at {mqtt.url}") as say:
+        need_paho()
+        from flows.ingest_mqtt import filters, mqtt_place
+        from infra.mqtt.publisher import Publisher
+        from infra.mqtt.template import TopicTemplate
+
+        wanted = ", ".join(filters(mqtt))
+        with Publisher(mqtt_place(mqtt), TopicTemplate(mqtt.template)) as publisher:
+            say(f"MQTT {publisher.version}; the bridge will subscribe to {wanted}")

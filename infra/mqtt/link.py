@@ -10,15 +10,11 @@ paho does the protocol; its own loop costs four times as much for a message as t
 
 import logging
 import math
-import os
 import random
-import re
 import select
-import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5, MQTTv311
@@ -27,15 +23,14 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
-from typing_extensions import override
 
 from infra.mqtt.errors import MqttFailure, Refused, Unreachable
 from infra.mqtt.place import Place
+from infra.mqtt.wire import GOOD_BYE_S, Words, lingering, tls_reason
 
 _CONNECT_S = 10.0
 _ANSWER_S = 5.0
 """How long a broker may take to answer CONNECT."""
-_GOOD_BYE_S = 2.0
 _BACKOFF_S = (0.2, 30.0)
 _SOON_S = 10.0
 """A connection that was lost sooner counts as one more failed attempt."""
@@ -66,6 +61,8 @@ class Link:
         any more: it comes again.
     on_published: the broker has taken the message of this number.
     status_topic: told online and offline, retained; "" for none.
+    clean: no session, neither an earlier one nor for later.
+    patient: whether a broker that is away at the start is waited for.
 
     A refusal before the first connection is an error; afterwards, and while the broker is away, it is tried again.
     """
@@ -82,6 +79,7 @@ class Link:
         session_expiry_s: int = 0,
         status_topic: str = "",
         clean: bool = False,
+        patient: bool = True,
     ) -> None:
         self._place = place
         self._filters = filters
@@ -92,6 +90,7 @@ class Link:
         self._session_expiry_s = session_expiry_s
         self._status_topic = status_topic
         self._clean = clean
+        self._patient = patient
         self._tls = place.tls
         self._protocol = MQTTv311 if place.protocol == "3.1.1" else MQTTv5
         self._client: Client | None = None
@@ -101,7 +100,7 @@ class Link:
         self._refusal: MqttFailure | None = None
         self._away_since_s: float | None = None
         self._fall_back = False
-        self._words = _Words()
+        self._words = Words()
         self._attempts = 0
         self._next_try_s = 0.0
         self._answer_due_s = 0.0
@@ -164,9 +163,9 @@ class Link:
             client.publish(self._status_topic, b"offline", qos=0, retain=True)
         self._ready = False
         client.on_disconnect = None
-        with _lingering(client.socket()):
+        with lingering(client.socket()):
             client.disconnect()
-            deadline_s = time.monotonic() + _GOOD_BYE_S
+            deadline_s = time.monotonic() + GOOD_BYE_S
             while client.socket() is not None and client.want_write() and time.monotonic() < deadline_s:
                 writing: list[Any] = [client.socket()]
                 select.select([], writing, [], 0.1)
@@ -203,7 +202,7 @@ class Link:
         except ssl.SSLError as error:
             if self._tls is not None and self._tls.last is not None:
                 self._tls.last.close()
-            self._turned_away(Refused(self._away(f"TLS: {_tls_reason(str(error))}", refused=True)))
+            self._turned_away(Refused(self._away(f"TLS: {tls_reason(str(error))}", refused=True)))
         except OSError as error:
             self._lost(Unreachable(self._away(error.strerror or str(error))))
         self._answer_due_s = time.monotonic() + _ANSWER_S
@@ -240,7 +239,7 @@ class Link:
         client.on_publish = self._published
         client.on_disconnect = self._disconnected
         client.on_socket_register_write = _later
-        self._words = _Words()
+        self._words = Words()
         client.enable_logger(self._words)
         return client
 
@@ -342,7 +341,7 @@ class Link:
                 why += f" soon after it began; does another client call itself {self._place.client_id}, too?"
             self._lost(Unreachable(self._away(why)))
         elif _ALERT in self._words.said:
-            self._turned_away(Refused(self._away(f"TLS: {_tls_reason(self._words.said)}", refused=True)))
+            self._turned_away(Refused(self._away(f"TLS: {tls_reason(self._words.said)}", refused=True)))
         else:
             self._unanswered()
 
@@ -364,6 +363,8 @@ class Link:
         if self._ready and time.monotonic() > self._began_s + _SOON_S:
             self._attempts = 0
         self._drop(self._client)
+        if not (self._ever or self._patient):
+            raise why
         self._problem = None
         least_s, most_s = _BACKOFF_S
         wait_s = min(most_s, least_s * 2 ** min(self._attempts, 10)) * random.uniform(0.5, 1.0)
@@ -385,42 +386,5 @@ class Link:
         return f"the MQTT broker at {self._place.url} {what}: {why}"
 
 
-@contextmanager
-def _lingering(connection: Any) -> Iterator[None]:
-    """Keeps a connection open until the other side has read what was written in the block, and hangs up.
-
-    paho closes it at once; what the broker has not read by then is lost when something came in that we have not read.
-    """
-    kept = socket.socket(fileno=os.dup(connection.fileno()))
-    try:
-        yield
-        with suppress(OSError):
-            kept.settimeout(_GOOD_BYE_S)
-            kept.shutdown(socket.SHUT_WR)
-            while kept.recv(65_536):
-                pass
-    finally:
-        kept.close()
-
-
 def _later(client: Client, userdata: Any, connection: Any) -> None:
     """Tells paho that we write when we are ready, not at once packet by packet."""
-
-
-class _Words(logging.Logger):
-    """Keeps the last error paho logs: of a connection that ends early it is all there is."""
-
-    said = ""
-
-    def __init__(self) -> None:
-        super().__init__("paho")
-
-    @override
-    def log(self, level: int, msg: object, *args: object, **given: Any) -> None:
-        if level >= logging.ERROR:
-            self.said = str(msg) % args
-
-
-def _tls_reason(said: str) -> str:
-    """ "... [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: ... (_ssl.c:1006)", in words."""
-    return re.sub(r"^.*\[SSL: \w+\] | \(_ssl\.c:\d+\)$", "", said)

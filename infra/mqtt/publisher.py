@@ -7,13 +7,11 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from infra.mqtt.errors import Unreachable
 from infra.mqtt.link import Link
 from infra.mqtt.place import Place
 from infra.mqtt.template import TopicTemplate
 
 _ON_THEIR_WAY = 1_000
-_FIRST_ANSWER_S = 10.0
 _POLL_S = 0.1
 
 
@@ -25,7 +23,6 @@ class Publisher:
 
     def __init__(self, place: Place, template: TopicTemplate) -> None:
         self._template = template
-        self._place = place
         # By paho's number of the message; in the order of publishing.
         self._open: dict[int, tuple[str, bytes]] = {}
         self._link = Link(
@@ -33,12 +30,15 @@ class Publisher:
             on_connected=self._again,
             on_published=self._acknowledged,
             clean=True,
+            patient=False,
         )
-        deadline_s = time.monotonic() + _FIRST_ANSWER_S
         while not self._link.connected:
             self._turn()
-            if time.monotonic() > deadline_s:
-                raise Unreachable(f"the MQTT broker at {place.url} does not answer: is it running, and the url right?")
+
+    @property
+    def version(self) -> str:
+        """Of MQTT, as it is spoken."""
+        return self._link.version
 
     def produce_many(self, topic: str, messages: Iterable[tuple[bytes, bytes, int]]) -> None:
         """Hand over (sensor_id, payload, time) messages; waits while too many are open.

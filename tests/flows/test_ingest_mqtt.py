@@ -1,16 +1,23 @@
 """`streamgauge ingest mqtt` as a user meets it: mistakes in one line, an end in good order, /health and /metrics."""
 
 import json
+import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from threading import Event
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
 
+from flows.configuration import load
+from flows.ingest_mqtt import bridge_until
+from flows.settings import SettingsError
 from infra.embedded.broker import Broker
 from infra.embedded.mqtt import EmbeddedMqtt
+from infra.mqtt.errors import MqttFailure
 from tests.flows.commands import started, streamgauge
 from tests.kafka import connection, eventually, new_topic, read
 from tests.mqtt import MOSQUITTO, Mosquitto, any_broker, free_port, publish
@@ -80,13 +87,26 @@ def page(port: int, name: str) -> bytes:
         ("RECEIVE_MAXIMUM", "0", "mqtt.receive_maximum = 0"),
     ],
 )
-def test_a_mistake_is_one_line(tmp_path: Path, broker: Broker, name: str, value: str, says: str) -> None:
-    env = environment(tmp_path, broker, "any", "mqtt://127.0.0.1:1") | {f"STREAMGAUGE_MQTT__{name}": value}
-    run = streamgauge(*INGEST, env=env)
+def test_a_mistake_is_told_before_anything_is_waited_for(name: str, value: str, says: str) -> None:
+    with pytest.raises((MqttFailure, SettingsError), match=re.escape(says)):
+        bridge_until(load(Path(os.devnull), {f"STREAMGAUGE_MQTT__{name}": value}), Event())
+
+
+def test_a_mistake_is_one_line(tmp_path: Path) -> None:
+    run = streamgauge(*INGEST, env={"STREAMGAUGE_DATA_DIR": str(tmp_path), "STREAMGAUGE_MQTT__URL": "broker:1883"})
     assert run.returncode == 1
-    assert run.stderr.startswith("error "), run.stderr
-    assert says in run.stderr
-    assert run.stderr.count("\n") == 1, run.stderr
+    assert run.stderr == "error mqtt.url = 'broker:1883': expected mqtt://host:port, or mqtts://host:port for TLS\n"
+
+
+def test_check_tries_the_broker_out(tmp_path: Path, broker: Broker, mqtt: Mosquitto | EmbeddedMqtt) -> None:
+    env = environment(tmp_path, broker, new_topic(broker), mqtt.url)
+    checked = streamgauge("check", env=env).stdout
+    assert re.search(rf"^ok +MQTT broker at {mqtt.url}: MQTT [\d.]+; .* sensors/\+/data$", checked, re.MULTILINE), (
+        checked
+    )
+    mqtt.stop()
+    checked = streamgauge("check", env=env).stdout
+    assert f"wrong MQTT broker at {mqtt.url}: the MQTT broker at {mqtt.url} does not answer" in checked
 
 
 def test_a_password_is_not_shown(tmp_path: Path) -> None:

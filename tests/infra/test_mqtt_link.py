@@ -17,6 +17,7 @@ from infra.mqtt.link import Link
 from infra.mqtt.place import Place
 from tests.certificates import Authority
 from tests.mqtt import Mosquitto, Stub, needs_mosquitto, publish
+from tests.recovery.proxy import Proxy, Weather
 
 DATA = "sensors/+/data"
 
@@ -204,6 +205,18 @@ def test_it_comes_back_and_subscribes_again(tmp_path: Path, caplog: pytest.LogCa
     assert len(said) == 2, said
     assert "does not answer" in said[0]
     assert "is back after" in said[1]
+
+
+def test_a_connection_that_is_silent_is_given_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with EmbeddedMqtt(log=tmp_path / "mqtt.log") as broker, Proxy(broker.port) as proxy:
+        place = Place(url=f"mqtt://127.0.0.1:{proxy.port}", protocol="3.1.1", keepalive_s=1)
+        with linked(place, filters=[DATA]) as link:
+            proxy.set(Weather(silent=True))
+            assert until(link, lambda: not link.connected)
+            proxy.cut()
+            proxy.set(Weather())
+            assert until(link, lambda: link.connected)
+    assert "the connection was lost" in caplog.text
 
 
 def test_a_broker_that_is_away_at_the_start_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
