@@ -13,7 +13,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
-from flows.recovery import Layout, read_layout
+from flows.recovery import Layout, make_store, read_layout
 from flows.settings import Settings
 from flows.store import copies, states
 from flows.store.files import StoreError, all_of, newest_snapshots, part_files, progress
@@ -67,6 +67,14 @@ def test_a_backup_of_a_store_in_use_goes_on_to_the_same_rows(make_site: MakeSite
     assert shown.returncode == 0, shown.stderr
     assert "12 sensors" in shown.stdout
     assert f"{site.topic}/0" in shown.stdout
+
+
+def test_a_new_store_has_pages_so_large_that_its_log_is_seldom_copied(tmp_path: Path) -> None:
+    make_store(tmp_path, Layout.of("sensors", Settings()))
+    for file in part_files(tmp_path, STORE_FILES):
+        with closing(sqlite3.connect(file)) as connection:
+            assert connection.execute("PRAGMA page_size").fetchone() == (32_768,)
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_a_lost_store_is_made_anew_from_what_kafka_holds(make_site: MakeSite, undisturbed: Site) -> None:
