@@ -3,7 +3,7 @@
 import argparse
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -52,12 +52,13 @@ def away(
     sensors: int,
     *,
     fetches: outage.Fetches = "limited",
+    rate: float = 20_000.0,
     epoch_s: int = _EPOCH_S,
     calm_s: float = 25.0,
     away_s: float = 60.0,
 ) -> Iterator[Figure]:
-    """ClickHouse away for a while at four times the load."""
-    load = Load(messages=_FOREVER, sensors=sensors, interval_s=INTERVAL_S / 4)
+    """ClickHouse away for a while under a heavy load."""
+    load = Load(messages=_FOREVER, sensors=sensors, interval_s=sensors / rate)
     one = outage.endure(plant, load, epoch_s=epoch_s, calm_s=calm_s, away_s=away_s, fetches=fetches)
     yield from outage.figures(one)
 
@@ -72,13 +73,13 @@ PARTS: dict[str, Part] = {
 }
 
 
-def run(*, sensors: int, console: Console, parts: Iterable[str] = PARTS) -> None:
+def run(*, sensors: int, console: Console, parts: Mapping[str, Part] = PARTS) -> None:
     """Measure and print."""
     figures: list[Figure] = []
-    for name in parts:
+    for name, part in parts.items():
         console.print(f"recovery: {name}")
         with tempfile.TemporaryDirectory(prefix="streamgauge-bench-") as home, plant(Path(home)) as services:
-            figures += PARTS[name](services, sensors)
+            figures += part(services, sensors)
     console.print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, shared with broker and ClickHouse")
     show(f"Recovery, {sensors:,} sensors, the default detectors, a reading every {INTERVAL_S} s", figures, console)
 
@@ -87,11 +88,17 @@ def main(arguments: list[str] | None = None) -> None:
     """Missed targets are only said."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.recovery", description=__doc__)
     parser.add_argument("--sensors", type=int, default=10_000)
+    parser.add_argument("--rate", type=float, default=20_000.0, help="readings a second while ClickHouse is away")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all when left out")
     options = parser.parse_args(arguments)
     if unknown := set(options.parts) - PARTS.keys():
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    run(sensors=options.sensors, console=wide_console(), parts=options.parts or PARTS)
+    known = PARTS | {
+        "away": partial(away, rate=options.rate),
+        "away-embedded": partial(away, fetches="whole", rate=options.rate),
+    }
+    chosen = {name: known[name] for name in options.parts or PARTS}
+    run(sensors=options.sensors, console=wide_console(), parts=chosen)
 
 
 if __name__ == "__main__":
