@@ -3,11 +3,12 @@
 import logging
 import math
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from ssl import SSLContext
 from threading import Event
 
 from flows.production import clickhouse_address, connection, registry
@@ -21,7 +22,7 @@ from infra.http.decoding import BodyDecoder
 from infra.http.ingest import Ingest, Patience
 from infra.http.keys import Bucket, Caller, Keys
 from infra.http.read_api import read_api
-from infra.http.server import BACKLOG, CannotServe, Server, Tls, bind, is_loopback
+from infra.http.server import BACKLOG, CannotServe, Server, bind, is_loopback, tls_context
 from infra.kafka.admin import partitions
 from infra.kafka.client import DeliveryFailed
 from infra.kafka.deliveries import Deliveries
@@ -55,44 +56,50 @@ def service(settings: Settings, stop: Event) -> Iterator[Service]:
     """
     http = settings.http
     host, port = _address(http)
-    keys = _keys(http)
-    with _bound(http, host, port) as listener:
-        topic = settings.kafka.topics[0]
+    keys, tls = _keys(http), _tls(http)
+    topic = settings.kafka.topics[0]
+    with ExitStack() as stack:
+        listener = stack.enter_context(_bound(http, host, port))
         count = len(partitions(connection(settings), [topic], wait_s=math.inf, cancelled=stop.is_set))
+        known = _registry(settings, stop)
         outlet = Deliveries(
             connection(settings),
             topic,
             max_bytes=http.queue_bytes,
             max_message_bytes=settings.kafka.max_payload_bytes,
         )
-        decoder = BodyDecoder(
-            _registry(settings, stop),
-            partial(partition_of, partitions=count),
-            max_reading_bytes=settings.kafka.max_payload_bytes,
-            max_ahead_ms=settings.event_time.max_ahead.ms,
-        )
-        reader = BodyReader(
-            max_bytes=http.max_body_bytes,
-            memory_bytes=max(http.memory_bytes, 2 * http.max_body_bytes),
-            timeout_s=http.body_timeout.ms / 1000,
-        )
-        patience = Patience(stalled_s=http.kafka_timeout.ms / 1000, ack_s=http.ack_timeout.ms / 1000)
         exporter = Exporter(clickhouse_address(settings), at_a_time=http.exports)
+        stack.callback(exporter.close)
         app = App(
-            Ingest(keys, reader, decoder, outlet, patience),
+            _ingest(settings, keys, outlet, known, partial(partition_of, partitions=count)),
             read_api(exporter, keys, max_rows=http.max_rows),
             keys,
-            ready=lambda: _missing(outlet, patience.stalled_s),
+            ready=lambda: _missing(outlet, http.kafka_timeout.ms / 1000),
         )
-        try:
-            server = Server(app, outlet, connections=http.max_connections, tls=_tls(http))
-        except CannotServe as error:
-            raise SettingsError(f"http.cert_file, http.key_file: {error}") from None
-        scheme = "https" if http.cert_file else "http"
+        server = Server(app, outlet, connections=http.max_connections, tls=tls)
         listener.listen(BACKLOG)
+        stack.enter_context(_delivering(outlet, timeout_s=settings.worker.drain_timeout.ms / 1000))
+        scheme = "http" if tls is None else "https"
         yield Service(server, listener, outlet, f"{scheme}://{host}:{listener.getsockname()[1]}")
-        exporter.close()
-        _deliver_rest(outlet, timeout_s=settings.worker.drain_timeout.ms / 1000)
+
+
+def _ingest(
+    settings: Settings, keys: Keys, outlet: Deliveries, known: Registry, partition: Callable[[bytes], int]
+) -> Ingest:
+    http = settings.http
+    decoder = BodyDecoder(
+        known,
+        partition,
+        max_reading_bytes=settings.kafka.max_payload_bytes,
+        max_ahead_ms=settings.event_time.max_ahead.ms,
+    )
+    reader = BodyReader(
+        max_bytes=http.max_body_bytes,
+        memory_bytes=max(http.memory_bytes, 2 * http.max_body_bytes),
+        timeout_s=http.body_timeout.ms / 1000,
+    )
+    patience = Patience(stalled_s=http.kafka_timeout.ms / 1000, ack_s=http.ack_timeout.ms / 1000)
+    return Ingest(keys, reader, decoder, outlet, patience)
 
 
 def _address(http: Http) -> tuple[str, int]:
@@ -129,8 +136,13 @@ def _keys(http: Http) -> Keys:
     )
 
 
-def _tls(http: Http) -> Tls | None:
-    return Tls(http.cert_file, http.key_file, str(http.key_password)) if http.cert_file else None
+def _tls(http: Http) -> SSLContext | None:
+    if not http.cert_file:
+        return None
+    try:
+        return tls_context(http.cert_file, http.key_file, password=str(http.key_password))
+    except CannotServe as error:
+        raise SettingsError(f"http.cert_file, http.key_file: {error}") from None
 
 
 def _registry(settings: Settings, stop: Event) -> Registry:
@@ -149,11 +161,16 @@ def _missing(outlet: Deliveries, stalled_s: float) -> list[str]:
     return []
 
 
-def _deliver_rest(outlet: Deliveries, *, timeout_s: float) -> None:
-    if outlet.waiting:
-        logger.info("%s messages are still to be delivered to Kafka", f"{outlet.waiting:,}")
-    left = outlet.flush(timeout_s=timeout_s)
-    outlet.close()
+@contextmanager
+def _delivering(outlet: Deliveries, *, timeout_s: float) -> Iterator[None]:
+    """At the end what was taken in is delivered. Raises DeliveryFailed when it is not."""
+    try:
+        yield
+        if outlet.waiting:
+            logger.info("%s messages are still to be delivered to Kafka", f"{outlet.waiting:,}")
+        left = outlet.flush(timeout_s=timeout_s)
+    finally:
+        outlet.close()
     if left:
         raise DeliveryFailed(
             f"messages taken in but not delivered to Kafka within worker.drain_timeout = {timeout_s:g} s: {left}; "

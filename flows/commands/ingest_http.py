@@ -29,6 +29,7 @@ def http(
 
     from flows.ingest_http import service
     from flows.observing import set_up_logs
+    from infra.kafka.client import TopicMissing, Unreachable
     from infra.signals import stop_on_signals
 
     invocation: Invocation = context.obj
@@ -37,12 +38,15 @@ def http(
         settings = msgspec.structs.replace(settings, http=msgspec.structs.replace(settings.http, listen=listen))
     set_up_logs(settings, "http")
     stop = stop_on_signals()
-    with service(settings, stop) as ready:
-        if not stop.is_set():
-            typer.echo(
-                f"{ready.url}/readings  ->  {settings.kafka.bootstrap}  {settings.kafka.topics[0]}   ({ready.url}/docs)"
-            )
-            ready.run()
+    try:
+        with service(settings, stop) as ready:
+            where = f"{settings.kafka.bootstrap}  {settings.kafka.topics[0]}"
+            typer.echo(f"{ready.url}/readings  ->  {where}   ({ready.url}/docs)")
+            if not stop.is_set():
+                ready.run()
+    except (Unreachable, TopicMissing):
+        if not stop.is_set():  # else it was told to stop while it waited for Kafka
+            raise
 
 
 class Role(StrEnum):

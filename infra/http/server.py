@@ -3,8 +3,6 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
@@ -30,22 +28,13 @@ class CannotServe(Exception):
     """Why it cannot listen, in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """PEM files. password: of the key file, when it has one."""
-
-    cert_file: str
-    key_file: str
-    password: str = ""
-
-
 class Server:
     """Serves an ASGI application on a socket until it is told to stop (SIGTERM, SIGINT or `stop`).
 
     Then it accepts nothing more, and lets requests that run end.
     """
 
-    def __init__(self, app: Any, outlet: Outlet, *, connections: int, tls: Tls | None = None) -> None:
+    def __init__(self, app: Any, outlet: Outlet, *, connections: int, tls: ssl.SSLContext | None = None) -> None:
         self._outlet = outlet
         config = uvicorn.Config(
             app,
@@ -64,7 +53,7 @@ class Server:
         )
         config.load()
         if tls is not None:
-            config.ssl = _context(tls)
+            config.ssl = tls
         self._server = uvicorn.Server(config)
 
     def run(self, listener: socket.socket) -> None:
@@ -169,13 +158,14 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _context(tls: Tls) -> ssl.SSLContext:
+def tls_context(cert_file: str, key_file: str, *, password: str) -> ssl.SSLContext:
+    """Of PEM files. password: of the key file, when it has one. Raises CannotServe."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    password: Callable[[], str] = lambda: tls.password  # noqa: E731  (asked for only when needed, never on the terminal)
     try:
-        context.load_cert_chain(tls.cert_file, tls.key_file, password)
-    except (OSError, ssl.SSLError, ValueError) as error:
+        # A function, so that OpenSSL never asks for one on the terminal.
+        context.load_cert_chain(cert_file, key_file, lambda: password)
+    except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise CannotServe(f"certificate {tls.cert_file} with key {tls.key_file}: {why}") from None
+        raise CannotServe(f"certificate {cert_file} with key {key_file}: {why}") from None
     return context

@@ -36,6 +36,16 @@ def test_sigterm_delivers_what_was_taken_in_and_ends_with_0(broker: Broker, tmp_
     assert "Traceback" not in log.read_text()
 
 
+def test_it_can_be_stopped_while_it_waits_for_kafka(tmp_path: Path) -> None:
+    log = tmp_path / "http.log"
+    env = {"STREAMGAUGE_DATA_DIR": str(tmp_path), "STREAMGAUGE_KAFKA__BOOTSTRAP": "127.0.0.1:1"}
+    service = started("ingest", "http", "--listen", "127.0.0.1:0", env=env, log=log)
+    try:
+        assert eventually(lambda: "waiting for it" in log.read_text()), log.read_text()
+    finally:
+        assert service.stop() == 0, log.read_text()
+
+
 def test_what_is_wrong_is_a_line() -> None:
     run = streamgauge("ingest", "http", env={"STREAMGAUGE_HTTP__LISTEN": "nowhere"})
     assert run.returncode == 1

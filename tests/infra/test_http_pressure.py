@@ -13,7 +13,7 @@ from flows.settings_types import Duration
 from infra.embedded.broker import Broker
 from infra.http.answers import Problem
 from infra.http.body import BodyReader
-from infra.kafka.client import DeliveryFailed
+from infra.kafka.client import DeliveryFailed, KafkaFailure
 from tests.infra.http_service import NDJSON, in_kafka, ndjson, reading, serving, serving_from_inside, settings_for
 from tests.kafka import eventually
 from tests.recovery.proxy import Proxy, Weather
@@ -123,6 +123,30 @@ def test_bodies_share_a_bounded_memory() -> None:
         assert (refused.value.status, refused.value.headers["retry-after"]) == (429, "1")
     with reader.room() as later:
         later.take(2_000)
+
+
+def test_when_waiting_for_kafka_is_of_no_use_it_ends_with_why(broker: Broker) -> None:
+    problem = KafkaFailure("Kafka refuses: check kafka.password")
+    with pytest.raises(KafkaFailure, match=r"check kafka\.password"):
+        _serve_until(problem, settings_for(broker))
+
+
+def _serve_until(problem: KafkaFailure, settings: Settings) -> None:
+    with serving_from_inside(settings) as (client, inside):
+        assert client.post("/readings?ack=all", json=reading()).status_code == 202
+
+        def serve() -> None:
+            raise problem
+
+        inside.outlet.serve = serve  # type: ignore[method-assign]
+        assert eventually(lambda: not _answers(client))
+
+
+def _answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/health/live").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_requests_that_run_are_answered_when_the_service_is_stopped(broker: Broker) -> None:
