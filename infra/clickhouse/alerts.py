@@ -1,0 +1,94 @@
+"""Alerts as they stand, and what people do about them: acknowledge, silence, plan maintenance. Append-only."""
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from clickhouse_connect.driver.client import Client
+
+from infra.clickhouse.client import explained
+from infra.clickhouse.encode import to_arrow
+from infra.clickhouse.insert import insert
+from operators.batches import Rows
+
+Row = dict[str, Any]
+
+LABELS = ("sensor_id", "sensor_type", "location", "asset_id", "rule", "severity")
+"""What a silence can match."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """What somebody did. Times are Unix milliseconds.
+
+    alert_id: about one alert; matchers: about all with these labels. since_ms: of a silence, None for at once;
+    until_ms: None for good.
+    """
+
+    action: Literal["ack", "silence", "maintenance", "unsilence", "comment"]
+    at_ms: int
+    actor: str
+    alert_id: str = ""
+    matchers: Mapping[str, str] = field(default_factory=dict)
+    since_ms: int | None = None
+    until_ms: int | None = None
+    comment: str = ""
+
+
+def store(client: Client, actions: Sequence[Action]) -> None:
+    """Write them down. Raises ClickHouseError."""
+    columns = {name: [getattr(one, name) for one in actions] for name in ("action", "actor", "alert_id", "comment")}
+    columns |= {
+        "action_id": [str(uuid.uuid4()) for _ in actions],
+        "at": [one.at_ms for one in actions],
+        "matchers": [matchers_text(one.matchers) for one in actions],
+        "since": [one.since_ms for one in actions],
+        "until": [one.until_ms for one in actions],
+    }
+    insert(client, "alert_actions", to_arrow(Rows("alert_actions", len(actions), dict(columns))))
+
+
+def matchers_text(matchers: Mapping[str, str]) -> str:
+    """Always the same text for the same labels, for what lifts a silence must name them alike; "" for none."""
+    return json.dumps(dict(sorted(matchers.items())), ensure_ascii=False) if matchers else ""
+
+
+def current(
+    client: Client, *, matching: Mapping[str, str], resolved: bool, since_ms: int = 0, limit: int = 100
+) -> list[Row]:
+    """Alerts with these labels, with what was done about them, newest first; also those that are over, or only others.
+
+    since_ms: those that were open then or later. Raises ClickHouseError.
+    """
+    conditions = [f"{name} = {{{name}:String}}" for name in matching]
+    conditions.append("true" if resolved else "state = 'open'")
+    conditions.append("ifNull(toUnixTimestamp64Milli(ended_at) >= {since:Int64}, true)")
+    sql = (
+        f"SELECT * FROM alerts_current WHERE {' AND '.join(conditions)} "
+        f"ORDER BY started_at DESC, alert_id LIMIT {int(limit)}"
+    )
+    return _rows(client, sql, {**matching, "since": since_ms})
+
+
+def named(client: Client, beginning: str) -> list[Row]:
+    """Alerts whose id begins so. Raises ClickHouseError."""
+    sql = "SELECT * FROM alerts_current WHERE startsWith(alert_id, {id:String}) ORDER BY started_at DESC LIMIT 10"
+    return _rows(client, sql, {"id": beginning})
+
+
+def actions_on(client: Client, alert_id: str) -> list[Row]:
+    """What was done about one alert, in order of time. Raises ClickHouseError."""
+    return _rows(client, "SELECT * FROM alert_actions_final WHERE alert_id = {id:String} ORDER BY at", {"id": alert_id})
+
+
+def silences(client: Client, *, ended: bool) -> list[Row]:
+    """Silences that are active or planned, by their beginning; also those that are over. Raises ClickHouseError."""
+    wanted = "true" if ended else "state IN ('active', 'planned')"
+    return _rows(client, f"SELECT * FROM silences WHERE {wanted} ORDER BY since, action_id", {})
+
+
+def _rows(client: Client, sql: str, parameters: Row) -> list[Row]:
+    with explained("the alerts", client):
+        return list(client.query(sql, parameters=parameters).named_results())
