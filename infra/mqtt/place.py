@@ -22,7 +22,7 @@ class Place:
     ca_file, cert_file, key_file: PEM files; the system's authorities and no certificate when empty.
     keepalive_s: silence after which both sides make sure of each other.
 
-    Raises MqttFailure when the url is none.
+    Raises MqttFailure when the url is none, or a password nobody's.
     """
 
     url: str = "mqtt://127.0.0.1:1883"
@@ -37,6 +37,8 @@ class Place:
     keepalive_s: int = 30
 
     def __post_init__(self) -> None:
+        if self.password and not self.username:
+            raise MqttFailure("mqtt.password: is given without mqtt.username")
         parts = urlsplit(self.url)
         if parts.username or parts.password:  # not repeated: it would show the password
             raise MqttFailure("mqtt.url: holds a login; give mqtt.username, and STREAMGAUGE_MQTT__PASSWORD instead")

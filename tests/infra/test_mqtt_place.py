@@ -30,7 +30,9 @@ def test_a_login_in_the_url_is_refused_and_not_repeated() -> None:
 
 
 def test_secrets_are_not_shown() -> None:
-    assert "hunter2" not in repr(Place(password="hunter2", key_password="hunter2"))
+    assert "hunter2" not in repr(Place(username="me", password="hunter2", key_password="hunter2"))
+    with pytest.raises(MqttFailure, match=r"mqtt\.password: is given without mqtt\.username"):
+        Place(password="hunter2")
 
 
 def test_files_for_tls_need_tls() -> None:
