@@ -36,9 +36,12 @@ def grafana() -> None:
 def push(
     context: typer.Context,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    password: Annotated[
+        bool, typer.Option("--password", help="Send ClickHouse's password again; it cannot be compared.")
+    ] = False,
 ) -> None:
     """Create what is missing and bring the rest to what is generated. Again, it changes nothing."""
-    there = _connected(context)
+    there = _connected(context, password_again=password)
     console = Console(highlight=False)
     steps = there.plan()
     for step in steps:
@@ -98,7 +101,7 @@ def generate(
     raise typer.Exit(1 if verify and changed else 0)
 
 
-def _connected(context: typer.Context) -> "Grafana":
+def _connected(context: typer.Context, *, password_again: bool = False) -> "Grafana":
     _need_extra()
     from infra.grafana.connection import Login
     from infra.grafana.push import ClickHouse, Grafana
@@ -116,7 +119,8 @@ def _connected(context: typer.Context) -> "Grafana":
         password=asked.clickhouse_password or (own.password if same_user else ""),
         secure=own.secure,
     )
-    return Grafana(Login(url=asked.url, token=_token(settings)), clickhouse, email=asked.email)
+    login = Login(url=asked.url, token=_token(settings))
+    return Grafana(login, clickhouse, email=asked.email, password_again=password_again)
 
 
 def _token(settings: Settings) -> str:

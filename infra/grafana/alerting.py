@@ -22,7 +22,7 @@ class Rule:
     """A query whose rows have labels and one number, and the number from which it is an alert.
 
     sql: macros see the last `minutes`. lasting: for how long before somebody is told.
-    no_data: what it means when there is not a single row.
+    no_data: what it means when there is not a single row. board: where to look, by uid.
     """
 
     uid: str
@@ -225,6 +225,6 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "execErrState": "Error",
         "isPaused": False,
         "labels": {"severity": rule.severity, "service": "streamgauge"},
-        "annotations": {"summary": rule.summary, "dashboard": f"/d/{rule.board}"},
+        "annotations": {"summary": rule.summary, "__dashboardUid__": rule.board, "__panelId__": "1"},
         "notification_settings": {"receiver": CONTACT_POINT},
     }

@@ -54,7 +54,8 @@ def most(order: str, rows: str) -> str:
     )
 
 
-READINGS = f"$__timeFilter(time)\n    AND {PLACE}"
+READINGS = f"$__timeFilter(readings_final.time)\n    AND {PLACE}"
+"""Readings. With the table's name: an alias `time` would hide the column, and begins of intervals be compared."""
 
 
 def location() -> dashboard.QueryVariable:

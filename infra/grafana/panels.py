@@ -5,7 +5,6 @@ from typing import Literal
 
 from grafana_foundation_sdk.builders import (
     barchart,
-    bargauge,
     common,
     dashboard,
     stat,
@@ -15,7 +14,6 @@ from grafana_foundation_sdk.builders import (
 )
 from grafana_foundation_sdk.models import common as kinds
 from grafana_foundation_sdk.models.dashboard import (
-    DashboardLinkType,
     DataTransformerConfig,
     DynamicConfigValue,
     FieldColorModeId,
@@ -40,10 +38,9 @@ QUALITY: Steps = ((None, "red"), (0.5, "orange"), (0.75, "yellow"), (0.9, "green
 """For precision, recall, F1."""
 
 TO_SENSOR = f"/d/{SENSOR_UID}?var-sensor=${{__data.fields.sensor_id}}&${{__url_time_range}}"
-TO_SENSOR_OF_SERIES = f"/d/{SENSOR_UID}?var-sensor=${{__field.labels.series}}&${{__url_time_range}}"
 
 SEVERITY_COLOURS = {"critical": "red", "warning": "orange", "info": "blue"}
-Panel = stat.Panel | timeseries.Panel | table.Panel | barchart.Panel | bargauge.Panel | statetimeline.Panel
+Panel = stat.Panel | timeseries.Panel | table.Panel | barchart.Panel | statetimeline.Panel
 
 
 def thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
@@ -114,7 +111,6 @@ def lines(
     bars: bool = False,
     stacked: bool = False,
     legend: Literal["list", "table", "none"] = "list",
-    link: str = "",
     low: float | None = None,
     high: float | None = None,
     points: bool = False,
@@ -129,7 +125,6 @@ def lines(
         .datasource(DATASOURCE)
         .with_target(Sql(sql, "timeseries"))
         .unit(unit)
-        .display_name("${__field.labels.series}" if " AS series" in sql else "")
         .draw_style(kinds.GraphDrawStyle.BARS if bars else kinds.GraphDrawStyle.LINE)
         .line_width(0 if bars else 1)
         .fill_opacity(80 if bars else 30 if stacked else 6)
@@ -141,13 +136,13 @@ def lines(
         .span(width)
         .height(height)
     )
+    if " AS series" in sql:
+        panel = panel.display_name("${__field.labels.series}")
     if stacked:
         panel = panel.stacking(common.StackingConfig().mode(kinds.StackingMode.NORMAL).group("A"))
     if steps is not None:
         dashed = kinds.GraphThresholdsStyleMode.DASHED
         panel = panel.thresholds(thresholds(steps)).thresholds_style(common.GraphThresholdsStyleConfig().mode(dashed))
-    if link:
-        panel = panel.data_links([_link("Show this sensor", link)])
     if low is not None:
         panel = panel.min(low)
     return panel.max(high) if high is not None else panel
@@ -264,7 +259,7 @@ def matrix(
         .cell_height(kinds.TableCellHeight.SM)
         .decimals(2)
         .no_value("–")
-        .override_by_field_type("number", _coloured(steps, {"type": "color-background", "mode": "basic"})[1:])
+        .override_by_field_type("number", _coloured(steps, {"type": "color-background", "mode": "basic"})[2:])
         .span(width)
         .height(height)
     )
@@ -369,10 +364,6 @@ def _legend(shown: Literal["list", "table", "none"]) -> common.VizLegendOptions:
     place = kinds.LegendPlacement.RIGHT if shown == "table" else kinds.LegendPlacement.BOTTOM
     legend = common.VizLegendOptions().display_mode(mode).placement(place).show_legend(shown != "none")
     return legend.calcs(["lastNotNull", "max"] if shown == "table" else [])
-
-
-def _link(title: str, url: str) -> dashboard.DashboardLink:
-    return dashboard.DashboardLink(title).type(DashboardLinkType.LINK).url(url)
 
 
 def _coloured(steps: Steps, cell: Mapping[str, str]) -> list[DynamicConfigValue]:

@@ -53,10 +53,17 @@ class Finding:
 
 
 class Grafana:
-    """One Grafana. email: whom alert rules are told to; when empty, Grafana's own policies decide."""
+    """One Grafana.
 
-    def __init__(self, login: Login, clickhouse: ClickHouse, *, email: tuple[str, ...] = ()) -> None:
+    email: whom alert rules are told to; when empty, Grafana's own policies decide.
+    password_again: Grafana never shows the password it has, so that a new one is sent only when told to.
+    """
+
+    def __init__(
+        self, login: Login, clickhouse: ClickHouse, *, email: tuple[str, ...] = (), password_again: bool = False
+    ) -> None:
         self._login, self._clickhouse, self._email = login, clickhouse, email
+        self._password_again = password_again
         self._api: GrafanaApi = connect(login)
 
     def check(self) -> Iterator[Finding]:
@@ -136,6 +143,8 @@ class Grafana:
         found_out = list(differences(wanted, there))
         if secret and not (there.get("secureJsonFields") or {}).get("password"):
             found_out.append("password: none, wanted one")
+        elif secret and self._password_again:
+            found_out.append("password: sent again")
         return _step(
             what, found_out, lambda: self._api.datasource.update_datasource_by_uid(DATASOURCE_UID, wanted | secret)
         )

@@ -93,6 +93,16 @@ def test_choices_and_intervals_change_what_is_asked(uid: str, seeded: Seeded, as
                 query(seeded.client, scoped(question, some).expand(question.sql), max_rows=20_000)
 
 
+@pytest.mark.parametrize(
+    "question", [one for one in QUESTIONS if one.kind == "timeseries"], ids=lambda question: question.name
+)
+def test_long_intervals_lose_nothing(question: Question, seeded: Seeded, asked: dict[str, Asked]) -> None:
+    """An alias hides the column of its name from WHERE: the time range would be compared with begins of intervals."""
+    opened = replace(asked[question.board], from_ms=seeded.from_ms + 360_000)
+    daily = replace(scoped(question, opened), interval_ms=86_400_000)
+    assert query(seeded.client, daily.expand(question.sql)).rows
+
+
 @pytest.mark.parametrize("question", [one for one in QUESTIONS if one.repeated], ids=lambda one: one.name)
 def test_repeated_panels_see_their_own_value(question: Question) -> None:
     assert f"IN (${{{question.repeated}:singlequote}})" in question.sql

@@ -201,6 +201,11 @@ def test_the_commands(tmp_path: Path) -> None:
         assert all(line.startswith("created") for line in run(environment, "push"))
         assert state.passwords == {"password": "hunter2"}
         assert run(environment, "diff") == ["Grafana is as generated"]
+        changed = environment | {"STREAMGAUGE_GRAFANA__CLICKHOUSE_PASSWORD": "hunter2-the-second"}
+        assert [line for line in run(changed, "push", "--password") if not line.startswith("as it was")] == [
+            "updated      data source streamgauge"
+        ]
+        assert state.passwords == {"password": "hunter2-the-second"}
         state.dashboards["streamgauge-overview"][0]["title"] = "Mine"
         assert run(environment, "diff", code=1) == [
             "dashboard streamgauge / Overview",

@@ -162,10 +162,12 @@ def _quality() -> list[Panel]:
         ),
         matrix(
             "Agreement of detectors",
-            _in_range("detector_agreement", "one, other, kappa"),
+            "SELECT pair.1 AS detector, pair.2 AS beside, kappa\nFROM\n(\n"
+            + _in_range("detector_agreement", "one, other, kappa")
+            + "\n)\nARRAY JOIN [(one, other), (other, one)] AS pair\nORDER BY detector, beside",
             about="Cohen's kappa: agreement on flags beyond chance; 1 is perfect, 0 is chance.",
-            row="one",
-            column="other",
+            row="detector",
+            column="beside",
             value="kappa",
             steps=AGREEMENT,
             width=11,
@@ -262,7 +264,7 @@ SELECT
     if(asset_id = '', location, asset_id) AS series,
     max(asset_verdicts_final.score) AS highest
 FROM asset_verdicts_final
-WHERE $__timeFilter(time)
+WHERE $__timeFilter(asset_verdicts_final.time)
 GROUP BY time, series
 ORDER BY time, series
 """,
@@ -276,7 +278,7 @@ ORDER BY time, series
             """
 SELECT time, kind, subject, detail
 FROM events_final
-WHERE $__timeFilter(time) AND kind IN ('drift', 'model_change', 'detector_off', 'evicted')
+WHERE $__timeFilter(events_final.time) AND kind IN ('drift', 'model_change', 'detector_off', 'evicted')
 ORDER BY time DESC
 LIMIT 200
 """,

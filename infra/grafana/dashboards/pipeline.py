@@ -176,7 +176,7 @@ def _events() -> list[Panel]:
             """
 SELECT $__timeInterval(time) AS time, kind AS series, count() AS events
 FROM events_final
-WHERE $__timeFilter(time)
+WHERE $__timeFilter(events_final.time)
 GROUP BY time, series
 ORDER BY time, series
 """,
@@ -191,7 +191,7 @@ ORDER BY time, series
             """
 SELECT time, kind, subject, detail
 FROM events_final
-WHERE $__timeFilter(time)
+WHERE $__timeFilter(events_final.time)
 ORDER BY time DESC
 LIMIT 300
 """,

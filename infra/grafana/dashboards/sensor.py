@@ -16,7 +16,7 @@ from infra.grafana.panels import (
     rows,
 )
 
-THIS = "sensor_id = ${sensor:singlequote} AND $__timeFilter(time)"
+THIS = "sensor_id = ${sensor:singlequote} AND $__timeFilter(readings_final.time)"
 ITS_WINDOWS = "`window` = ${by_sensor:singlequote} AND sensor_id = ${sensor:singlequote} AND $__timeFilter(start)"
 
 
