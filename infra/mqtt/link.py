@@ -96,6 +96,8 @@ class Link:
         self._client: Client | None = None
         self._ready = False
         self._taken = 0
+        self._asked: dict[int, str] = {}
+        """Subscriptions that were not answered yet, by the number of the packet."""
         self._problem: MqttFailure | None = None
         self._refusal: MqttFailure | None = None
         self._away_since_s: float | None = None
@@ -133,10 +135,9 @@ class Link:
                 return False
             self._connect()
         client = self._client
-        connection = client.socket() if client is not None else None
-        if client is None or connection is None:
+        if client is None:
             return False
-        self._exchange(client, connection, timeout_s, read=read)
+        self._exchange(client, timeout_s, read=read)
         if self._refusal is not None:
             refusal, self._refusal = self._refusal, None
             self._turned_away(refusal)
@@ -172,7 +173,10 @@ class Link:
                 client.loop_write()
         self._drop(client)
 
-    def _exchange(self, client: Client, connection: Any, timeout_s: float, *, read: bool) -> None:
+    def _exchange(self, client: Client, timeout_s: float, *, read: bool) -> None:
+        connection: Any = client.socket()
+        if connection is None:  # it was lost while something was acknowledged
+            return
         pending = getattr(connection, "pending", int)()
         readable, writable, _ = select.select(
             [connection] if read else [], [connection] if client.want_write() else [], [], 0 if pending else timeout_s
@@ -199,12 +203,13 @@ class Link:
             client.connect(
                 self._place.host, self._place.port, keepalive=self._place.keepalive_s, **self._session(client)
             )
-        except ssl.SSLError as error:
+        except (OSError, UnicodeError) as error:  # UnicodeError: of a name that cannot be one
             if self._tls is not None and self._tls.last is not None:
                 self._tls.last.close()
-            self._turned_away(Refused(self._away(f"TLS: {tls_reason(str(error))}", refused=True)))
-        except OSError as error:
-            self._lost(Unreachable(self._away(error.strerror or str(error))))
+            if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+                self._turned_away(Refused(self._away(f"TLS: {tls_reason(str(error))}", refused=True)))
+            else:
+                self._lost(Unreachable(self._away(getattr(error, "strerror", None) or str(error))))
         self._answer_due_s = time.monotonic() + _ANSWER_S
 
     def _session(self, client: Client) -> dict[str, Any]:
@@ -264,7 +269,8 @@ class Link:
             )
         if self._filters:
             self._on_connected(bool(flags.session_present))
-            client.subscribe([(one, self._options()) for one in self._filters])
+            # One by one: some brokers take only so many at a time.
+            self._asked = {client.subscribe([(one, self._options())])[1] or 0: one for one in self._filters}
         else:
             self._began()
             self._on_connected(bool(flags.session_present))
@@ -287,19 +293,12 @@ class Link:
         return self._place.protocol == "auto" and self._protocol == MQTTv5 and not self._ever
 
     def _subscribed(self, client: Client, userdata: Any, mid: int, reasons: Sequence[ReasonCode], _: Any) -> None:
-        refused = [
-            f"{topic} ({reason})"
-            for topic, reason in zip(self._filters, reasons, strict=False)
-            if reason.value >= _FAILURE
-        ]
-        if refused:
-            self._refusal = Refused(
-                self._away(
-                    f"no subscription to {', '.join(refused)}: check mqtt.topics and the client's rights", refused=True
-                )
-            )
-            return
-        self._began()
+        topic, reason = self._asked.pop(mid, ""), reasons[0]
+        if reason.value >= _FAILURE:
+            why = f"no subscription to {topic} ({reason}): check mqtt.topics and the client's rights"
+            self._refusal = Refused(self._away(why, refused=True))
+        elif not self._asked:
+            self._began()
 
     def _began(self) -> None:
         client = self._client

@@ -16,6 +16,7 @@ from infra.mqtt.errors import Refused
 from infra.mqtt.link import Link
 from infra.mqtt.place import Place
 from tests.certificates import Authority
+from tests.kafka import eventually
 from tests.mqtt import Mosquitto, Stub, needs_mosquitto, publish
 from tests.recovery.proxy import Proxy, Weather
 
@@ -122,6 +123,30 @@ def test_a_broker_that_never_answers_is_tried_with_the_older_version(
     link = Link(Place(url=stub("", "").url))
     assert until(link, lambda: "said nothing after CONNECT: trying MQTT 3.1.1" in caplog.text)
     assert until(link, lambda: "said nothing after CONNECT, MQTT 3.1.1: check client_id" in caplog.text)
+    link.close()
+
+
+def test_a_connection_that_is_lost_while_acknowledging_is_made_again(stub: Callable[..., Stub]) -> None:
+    broker = stub("2003000000", "9004000100 01", "")  # hangs up after the next packet
+    begun: list[bool] = []
+    link = Link(Place(url=broker.url), filters=["a"], on_connected=begun.append)
+    assert until(link, lambda: link.connected)
+    client = link.client
+    assert client is not None
+
+    def lost() -> bool:
+        link.acknowledge([1])
+        return client.socket() is None
+
+    assert eventually(lost)
+    assert until(link, lambda: len(begun) == 2 and link.connected)
+    link.close()
+
+
+def test_subscriptions_are_asked_for_one_by_one(stub: Callable[..., Stub]) -> None:
+    broker = stub("2003000000", "9004000100 01 9004000200 01")
+    link = Link(Place(url=broker.url), filters=["a", "b"])
+    assert until(link, lambda: link.connected)
     link.close()
 
 
