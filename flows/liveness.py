@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
+from flows.health_alerts import HealthAlerts, HealthChange
 from flows.settings import Settings
 from infra.clickhouse.client import Address, ClickHouseError, Client, Outage, connect
 from infra.clickhouse.events import Event, last_counted_s, open_silences, store
@@ -44,7 +45,8 @@ class Watch:
         self._liveness: Liveness | None = None
         self._newest_s: dict[tuple[str, int], float] = {}
         self._counted_s = 0.0
-        self._untold: list[Event] = []
+        self._untold: list[Change] = []
+        self._alerts = HealthAlerts(settings)
 
     @property
     def silent(self) -> list[str]:
@@ -52,7 +54,7 @@ class Watch:
         return [] if self._liveness is None else self._liveness.silent
 
     def look(self) -> list[Change]:
-        """What has changed since the last look: logged, counted, and stored in `events`.
+        """What has changed since the last look: logged, counted, stored in `events` and as alerts.
 
         ClickHouse may be away: it is told later. Raises KafkaFailure when Kafka cannot be asked.
         """
@@ -66,12 +68,16 @@ class Watch:
         for change in changes:
             level = logging.WARNING if change.kind == "silent" else logging.INFO
             logger.log(level, "%s: %s: %s", change.kind.replace("_", " "), change.subject, change.detail)
-        self._untold += [Event(round(one.at_s * 1000), one.kind, one.subject, one.detail) for one in changes]
+        self._untold += changes
         for kind in ("partition", "plant", "flow"):
             SILENT.labels(kind).set(sum(subject.startswith(f"{kind} ") for subject in self._liveness.silent))
-        if self._untold and self._asked(lambda client: store(client, self._untold)):
+        if self._untold and self._asked(self._tell):
             self._untold = []
         return changes
+
+    def _tell(self, client: Client) -> None:
+        store(client, [Event(round(one.at_s * 1000), one.kind, one.subject, one.detail) for one in self._untold])
+        self._alerts.tell(client, [_health_change(one) for one in self._untold])
 
     def close(self) -> None:
         """No more looks."""
@@ -114,3 +120,15 @@ class Watch:
             return False
         self._outage.over()
         return True
+
+
+def _health_change(change: Change) -> HealthChange:
+    kind, _, name = change.subject.partition(" ")
+    return HealthChange(
+        rule=f"silent {kind}",
+        subject=(kind, name),
+        at_ms=round(change.at_s * 1000),
+        over=change.kind == "heard_again",
+        severity="warning" if kind == "partition" else "critical",
+        detail=change.detail,
+    )

@@ -11,6 +11,7 @@ from clickhouse_connect.driver.client import Client
 from infra.clickhouse.client import explained
 from infra.clickhouse.encode import to_arrow
 from infra.clickhouse.insert import insert
+from operators.alert_rows import Alert, alert_rows, fingerprint
 from operators.batches import Rows
 
 Row = dict[str, Any]
@@ -87,6 +88,31 @@ def silences(client: Client, *, ended: bool) -> list[Row]:
     """Silences that are active or planned, by their beginning; also those that are over. Raises ClickHouseError."""
     wanted = "true" if ended else "state IN ('active', 'planned')"
     return _rows(client, f"SELECT * FROM silences WHERE {wanted} ORDER BY since, action_id", {})
+
+
+def open_health(client: Client, fingerprint: str) -> list[int]:
+    """When those alerts of health began that are open under this fingerprint, Unix ms. Raises ClickHouseError."""
+    sql = (
+        "SELECT toUnixTimestamp64Milli(started_at) AS started_ms FROM alerts_final "
+        "WHERE source = 'health' AND state = 'open' AND startsWith(alert_id, {id:String}) ORDER BY started_ms"
+    )
+    return [row["started_ms"] for row in _rows(client, sql, {"id": f"{fingerprint}-"})]
+
+
+def open_rules(client: Client, beginning: str, subject: str) -> list[str]:
+    """Rules of alerts of health on a subject that begin so and are open. Raises ClickHouseError."""
+    sql = (
+        "SELECT DISTINCT toString(rule) AS rule, alert_id FROM alerts_final "
+        "WHERE source = 'health' AND state = 'open' AND startsWith(rule, {beginning:String}) ORDER BY rule"
+    )
+    found = _rows(client, sql, {"beginning": beginning})
+    return [row["rule"] for row in found if row["alert_id"].startswith(fingerprint(row["rule"], (subject,)))]
+
+
+def store_alerts(client: Client, alerts: Sequence[Alert]) -> None:
+    """Insert them; one stored again replaces itself. Raises ClickHouseError."""
+    for rows in alert_rows(alerts):
+        insert(client, "alerts", to_arrow(rows))
 
 
 def _rows(client: Client, sql: str, parameters: Row) -> list[Row]:

@@ -8,7 +8,7 @@ import math
 import shutil
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,12 +51,15 @@ class Look:
 
 
 class Judge:
-    """When is the machine degraded? max_cpu, min_memory, min_disk: shares, 0 .. 1."""
+    """When is the machine degraded? max_cpu, min_memory, min_disk: shares, 0 .. 1.
 
-    def __init__(self, *, max_cpu: float, min_memory: float, min_disk: float) -> None:
+    degraded: subjects that were found so before, by another run.
+    """
+
+    def __init__(self, *, max_cpu: float, min_memory: float, min_disk: float, degraded: Collection[str] = ()) -> None:
         self._max_cpu, self._min_memory, self._min_disk = max_cpu, min_memory, min_disk
         self._looks: dict[str, deque[bool]] = {}
-        self._degraded: set[str] = set()
+        self._degraded = set(degraded)
 
     def judge(self, look: Look) -> list[Change]:
         """What has changed with this look."""
@@ -105,11 +108,17 @@ class Machine:
 
 
 @contextmanager
-def watched(machine: Machine, judge: Judge, tell: Callable[[Sequence[Change]], None]) -> Iterator[None]:
-    """While in the block, look at the machine every 15 s; `tell`, called from another thread, takes what changes."""
+def watched(
+    machine: Machine, make_judge: Callable[[], Judge], tell: Callable[[Sequence[Change]], None]
+) -> Iterator[None]:
+    """While in the block, look at the machine every 15 s; `tell`, called from another thread, takes what changes.
+
+    make_judge: called from there, too.
+    """
     ended = threading.Event()
 
     def go_on() -> None:
+        judge = make_judge()
         while not ended.wait(LOOK_EVERY_S):
             look_once(machine, judge, tell)
 

@@ -1,5 +1,6 @@
 """`streamgauge watch` beside a real broker, a real ClickHouse and a real worker."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +16,10 @@ from flows.settings import Settings
 from infra.embedded.broker import Broker
 from infra.embedded.clickhouse import EmbeddedClickHouse
 from infra.embedded.process import ChildProcess
+from infra.kafka.admin import create_topic
+from infra.kafka.client import Connection
 from tests.flows.commands import ARGV, streamgauge
-from tests.kafka import KAFKA_MS, eventually, fill, new_topic
+from tests.kafka import KAFKA_MS, eventually, fill, new_topic, read
 from tests.running import Site, create_tables, produce, simulated
 
 SILENT_AFTER = "4s"
@@ -25,6 +28,7 @@ SILENT_AFTER = "4s"
 @pytest.fixture
 def site(tmp_path: Path, broker: Broker, clickhouse: EmbeddedClickHouse, database: str) -> Site:
     topic = new_topic(broker, partitions=3)
+    create_topic(Connection(bootstrap=broker.bootstrap), f"{topic}-alerts", partitions=1)
     place = Site(
         home=tmp_path, bootstrap=broker.bootstrap, topic=topic, clickhouse_port=clickhouse.port, database=database
     )
@@ -35,7 +39,8 @@ def site(tmp_path: Path, broker: Broker, clickhouse: EmbeddedClickHouse, databas
 def settings_of(site: Site) -> Settings:
     empty = site.home / "empty.toml"
     empty.touch()
-    return load(empty, site.environment | {"STREAMGAUGE_OBSERVE__SILENT_AFTER": SILENT_AFTER})
+    more = {"OBSERVE__SILENT_AFTER": SILENT_AFTER, "KAFKA__ALERTS_TOPIC": f"{site.topic}-alerts"}
+    return load(empty, site.environment | {f"STREAMGAUGE_{name}": text for name, text in more.items()})
 
 
 class Wall:
@@ -91,6 +96,21 @@ def test_a_partition_a_plant_and_the_flow_are_told_of_and_so_is_that_they_are_he
         assert [(c.kind, c.subject) for c in watch.look()] == [("heard_again", s) for s in (partition, plant, flow)]
     silent = [("silent", subject) for subject in (partition, other, plant, flow)]
     assert told(site) == sorted([*silent, *(("heard_again", subject) for subject in (partition, plant, flow))])
+    assert {
+        (row["reason"].split(":")[0], row["state"], row["severity"], row["source"]) for row in site.stored("alerts")
+    } == {
+        (partition, "resolved", "warning", "health"),
+        (other, "open", "warning", "health"),
+        (plant, "resolved", "critical", "health"),
+        (flow, "resolved", "critical", "health"),
+    }
+    (row,) = site.stored("alerts", where="rule = 'silent flow'")
+    assert (row["ended_at"] - row["started_at"]).total_seconds() == 3
+    changes = [json.loads(one.value() or b"") for one in read(site.bootstrap, f"{site.topic}-alerts")]
+    assert [(one["rule"], one["state"]) for one in changes if one["rule"] == "silent plant"] == [
+        ("silent plant", "open"),
+        ("silent plant", "resolved"),
+    ]
 
 
 def test_another_run_neither_tells_again_nor_forgets_to_say_that_it_is_over(broker: Broker, site: Site) -> None:
@@ -108,6 +128,7 @@ def test_another_run_neither_tells_again_nor_forgets_to_say_that_it_is_over(brok
     with watching(site, wall) as watch:
         assert [(change.kind, change.subject) for change in watch.look()] == [("heard_again", one) for one in subjects]
     assert len(told(site)) == 4
+    assert [row["state"] for row in site.stored("alerts")] == ["resolved", "resolved"], "the one that was opened before"
 
 
 def test_once_says_what_is_silent_in_its_exit_code(broker: Broker, site: Site) -> None:
