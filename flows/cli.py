@@ -14,7 +14,7 @@ from flows.commands.common import Invocation, peoples_error
 
 COMMANDS = {
     "demo": ("demo:demo", "Live sensors, windows and detectors on this machine, with an hour of history."),
-    "up": ("demo:up", "Run only the embedded broker and ClickHouse, with topic and tables, until Ctrl-C."),
+    "up": ("demo:up", "Run only the embedded brokers and ClickHouse, with topic and tables, until Ctrl-C."),
     "run": ("run:run", "Run a flow until it is told to stop; Ctrl-C or SIGTERM drains it."),
     "alerts": ("alerts:app", "What is open and why; acknowledge, silence, plan maintenance."),
     "watch": ("watch:watch", "Say when a partition, a plant or the flow itself has fallen silent."),
