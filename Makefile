@@ -44,7 +44,7 @@ soak: $(READY) ## a day of 10,000 sensors, 50 million readings, at full speed: m
 quality: $(READY) ## how good the verdicts are, on public labels and simulated faults; ARGS="--only nab --quick"
 	$(BIN)/python -m tests.quality $(ARGS)
 
-fuzz: $(READY) ## a million damaged payloads through the intake: each is read or refused; ARGS="--batches 20 --seed 7"
+fuzz: $(READY) ## a million damaged payloads through the intake: each is read or refused; guided by coverage: ARGS="--guided config"
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
 chaos: $(READY) ## 100 faults under load, and the tables as if nothing had been; ARGS="--faults 21 --seed 2"
