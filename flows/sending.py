@@ -24,8 +24,9 @@ def destination(settings: Settings, to: str, key_file: Path | None = None) -> It
     Raises KafkaFailure, MqttFailure, NotTakenIn, SettingsError.
     """
     if not to:
+        topic = first_topic(settings)
         with KafkaProducer(connection(settings)) as producer:
-            yield producer, first_topic(settings)
+            yield producer, topic
         return
     scheme = to.partition(":")[0]
     if scheme in ("http", "https"):
