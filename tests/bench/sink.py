@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
-from bytewax.recovery import RecoveryConfig, init_db_dir
+from bytewax.recovery import RecoveryConfig
 from typing_extensions import override
 
-from flows.recovery import STORE_PARTITIONS
+from flows.recovery import Layout, make_store
+from flows.settings import Settings
 
 X = TypeVar("X")
 
@@ -43,6 +44,6 @@ class _CallingPart(StatefulSinkPartition[X, None], Generic[X]):
 
 
 def new_store(directory: Path) -> RecoveryConfig:
-    """A fresh recovery store in an empty directory."""
-    init_db_dir(directory, STORE_PARTITIONS)
+    """A fresh recovery store in an empty directory, made as in production."""
+    make_store(directory, Layout.of("bench", Settings()))
     return RecoveryConfig(directory)
