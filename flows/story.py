@@ -13,19 +13,21 @@ class Pulse:
     """The last moments.
 
     readings, anomalies: stored in the last 10 s of event time. newest_ms: event time of the newest stored reading,
-    None when there is none. windows: closed so far. alarms: (sensor, value with unit, detectors), newest first.
+    None when there is none. windows: closed so far. open_alerts: how many. alarms: (sensor, value with unit,
+    detectors), newest first.
     """
 
     readings: int
     anomalies: int
     newest_ms: int | None
     windows: int
+    open_alerts: int
     alarms: tuple[tuple[str, str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Everything stored, as counted by the ledger."""
+    """Everything stored, as counted by the ledger. open_alerts: those of all that are not resolved."""
 
     messages: int
     readings: int
@@ -36,6 +38,8 @@ class Summary:
     windows: int
     flagged: int
     faulty: int
+    alerts: int
+    open_alerts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,13 @@ class Story:
             "ORDER BY time DESC LIMIT 1 BY sensor_id LIMIT 5"
         )
         windows = self._one("SELECT count() FROM windows FINAL")
-        return Pulse(readings, anomalies, self.newest_ms(), windows, tuple((a, b, c) for a, b, c in alarms))
+        _, opened = self._alerts()
+        return Pulse(readings, anomalies, self.newest_ms(), windows, opened, tuple((a, b, c) for a, b, c in alarms))
+
+    def _alerts(self) -> tuple[int, int]:
+        """All there were, and those that are open."""
+        (every, opened), *_ = self._rows("SELECT count(), countIf(state = 'open') FROM alerts FINAL")
+        return every, opened
 
     def newest_ms(self) -> int | None:
         """Event time of the newest reading ever stored; None when there is none."""
@@ -91,6 +101,7 @@ class Story:
             "SELECT countIf(is_anomaly), countIf(label NOT IN ('', 'normal')) FROM readings FINAL"
         )
         windows = self._one("SELECT count() FROM windows FINAL")
+        every, opened = self._alerts()
         return Summary(
             messages=messages,
             readings=readings,
@@ -101,6 +112,8 @@ class Story:
             windows=windows,
             flagged=flagged,
             faulty=faulty,
+            alerts=every,
+            open_alerts=opened,
         )
 
     def comparison(self) -> list[Rightness]:

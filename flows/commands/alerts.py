@@ -99,7 +99,10 @@ def show(context: typer.Context, alert: AlertId) -> None:
         said = f": {one['comment']}" if one["comment"] else ""
         text = f"{one['action']} by {one['actor']} at {_time(one['at'])}{said}"
         console.print(f"  {'people':<8}{escape(text)}", soft_wrap=True)
-    for name, evidence in json.loads(row["evidence"] or "{}").items():
+    behind = json.loads(row["evidence"] or "{}")
+    if behind.get("peak") == behind.get("first"):
+        behind.pop("peak", None)
+    for name, evidence in behind.items():
         console.print(f"  [bold]{name}[/]", soft_wrap=True)
         for line in _told(evidence):
             console.print(f"    {escape(line)}", soft_wrap=True)

@@ -179,6 +179,7 @@ def _screen(pulse: Pulse, elapsed_s: float) -> RenderableType:
     figures.add_row("  readings/s", f"{pulse.readings / 10:,.0f}")
     figures.add_row("  windows closed", f"{pulse.windows:,}")
     figures.add_row("  anomalies in 10 s", f"{pulse.anomalies:,}")
+    figures.add_row("  open alerts", f"{pulse.open_alerts:,}")
     alarms = Table("sensor", "value", "flagged by", header_style="bold", box=None, padding=(0, 2))
     for sensor, value, detectors in pulse.alarms:
         alarms.add_row(sensor, value, f"[red]{detectors}[/]")
@@ -195,6 +196,8 @@ def _say_summary(console: Console, summary: Summary, course: Course, wrong: list
         ("windows closed", summary.windows),
         ("flagged as anomalies", summary.flagged),
         ("faulty, as simulated", summary.faulty),
+        ("alerts", summary.alerts),
+        ("  still open", summary.open_alerts),
     ]
     table = Table.grid(padding=(0, 2))
     for name, count in rows:
@@ -234,6 +237,7 @@ def _say_comparison(console: Console, comparison: list[Rightness]) -> None:
 
 def _say_what_to_ask(console: Console) -> None:
     console.print("Ask what was stored, for example:")
+    console.print("  streamgauge alerts list --all", style="cyan", soft_wrap=True)
     console.print(
         '  streamgauge query "SELECT * FROM windows_final ORDER BY start DESC LIMIT 5"', style="cyan", soft_wrap=True
     )
