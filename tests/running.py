@@ -174,7 +174,7 @@ def produce_payloads(bootstrap: str, topic: str, payloads: Sequence[bytes | None
 ROUNDED = ("mean", "stddev")
 """Columns that may differ in their last digits: partitions meet in another order."""
 
-COMPARED = ("readings", "windows", "ledger", "dead_letters", "data_quality")
+COMPARED = ("readings", "windows", "ledger", "dead_letters", "data_quality", "alerts")
 
 
 def assert_same_rows(one: Site, other: Site) -> None:
