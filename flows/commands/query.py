@@ -14,7 +14,7 @@ from rich.table import Table
 
 from flows.commands.common import Invocation, wide_console
 from flows.settings import Duration
-from infra.clickhouse.client import connect
+from infra.clickhouse.client import Client, connect
 from infra.clickhouse.named import NamedQuery, named_queries, named_query
 from infra.clickhouse.query import Result
 from infra.clickhouse.query import query as run_query
@@ -65,12 +65,13 @@ def query(
     invocation: Invocation = context.obj
     with invocation.clickhouse() as address, connect(address) as client:
         result = run_query(client, asked.sql if asked else sql, parameters=texts, max_rows=limit)
+        nothing = _nothing(client, texts) if "since" in texts and not result.rows else ""
     columns = result.columns or (asked.columns if asked else ())
     _print(columns, result, output)
     if result.truncated:
         typer.echo(f"there are more than {limit} rows: raise --limit", err=True)
-    if not result.rows and "since" in texts:
-        typer.echo(f"nothing from {texts['since']} to {texts['until']} (UTC): --since and --until choose", err=True)
+    if nothing:
+        typer.echo(nothing, err=True)
 
 
 def _given(since: str, until: str, params: Sequence[str]) -> dict[str, str]:
@@ -102,6 +103,13 @@ def _instant(text: str, name: str, now: datetime) -> str:
             except ValueError as error:
                 raise typer.BadParameter(f'{error}; or how long ago: "90m", "24h"', param_hint=f"--{name}") from None
     return at.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+def _nothing(client: Client, texts: dict[str, str]) -> str:
+    """Why there may be no rows: what was asked for, beside what there is."""
+    ((first, last, readings),) = run_query(client, "SELECT min(time), max(time), count() FROM readings").rows
+    there = f"readings are stored from {_shown(first)} to {_shown(last)}" if readings else "no readings are stored"
+    return f"nothing from {texts['since']} to {texts['until']} (UTC); {there}: --since and --until choose"
 
 
 def _list(queries: Sequence[NamedQuery]) -> None:

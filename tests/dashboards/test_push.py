@@ -168,6 +168,12 @@ def test_a_token_that_may_only_look_is_told_so(there: There) -> None:
     assert not there.state.changes
 
 
+def test_what_is_in_the_way_is_told(there: There) -> None:
+    there.state.datasources["mine"] = {"name": "streamgauge", "uid": "mine"}
+    with pytest.raises(GrafanaError, match=r"refused data source streamgauge .*409.* the same name already exists"):
+        there.push()
+
+
 def test_check_tells_whether_grafana_reaches_clickhouse(there: There) -> None:
     assert any("the data source is not there yet" in finding.text for finding in there.grafana().check())
     there.push()
