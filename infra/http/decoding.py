@@ -1,7 +1,7 @@
 """A request's body to Kafka messages, by the flow's own decoder: what is refused here is what the flow would refuse.
 
 Readings of one partition travel in one message, as a JSON array, each as it was sent: that costs Kafka and the flow a
-fraction of a message each. Their order is kept.
+fraction of a message each. Their order is kept; the key is that of the first.
 """
 
 from collections.abc import Callable, Iterator
@@ -141,10 +141,9 @@ class BodyDecoder:
             return
         for partition, members in self._by_partition(code):
             for group in _bounded(members, pieces):
-                alike = len(group) == 1 or len(set(code[group].tolist())) == 1
-                key = self._key(int(code[group[0]])) if alike else None
                 parts = [pieces[i] for i in group]
-                found.messages.append((partition, key, parts[0] if len(parts) == 1 else b"[%b]" % b",".join(parts)))
+                value = parts[0] if len(parts) == 1 else b"[%b]" % b",".join(parts)
+                found.messages.append((partition, self._key(int(code[group[0]])), value))
 
     def _as_json(self, decoded: Decoded) -> list[bytes]:
         """Rows of Arrow as JSON: a stream of some of them could hold far more than they do (dictionaries, views)."""

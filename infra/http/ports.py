@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-Message = tuple[int, bytes | None, bytes]
-"""Partition, key (None when readings of several sensors are in it), value."""
+Message = tuple[int, bytes, bytes]
+"""Partition, key, value."""
 
 
 class Outlet(Protocol):

@@ -19,8 +19,8 @@ _ENVELOPE_BYTES = 1_024
 _FLUSH_S = 0.1
 
 
-Outgoing = tuple[int, bytes | None, bytes]
-"""One message: partition, key (None when it holds readings of several sensors), value."""
+Outgoing = tuple[int, bytes, bytes]
+"""One message: partition, key, value."""
 
 Ended = Callable[[int], None]
 """Told, once all messages of one `offer` have ended, how many were not delivered."""

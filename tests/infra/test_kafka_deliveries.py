@@ -53,7 +53,7 @@ def test_what_is_offered_together_is_told_of_once_in_order(broker: Broker) -> No
     outlet = deliveries(broker, topic)
     told: list[list[int]] = [[] for _ in range(50)]
     for number in range(50):
-        messages = [(0, None, b"%d" % (number * 10 + i)) for i in range(10)]
+        messages = [(0, b"", b"%d" % (number * 10 + i)) for i in range(10)]
         assert outlet.offer(messages, 1_700_000_000_000, told[number].append)
     assert settled(outlet)
     assert told == [[0]] * 50
@@ -68,9 +68,9 @@ def test_all_or_nothing_is_taken_and_one_offer_always_fits(broker: Broker) -> No
         proxy.set(Weather(silent=True))
         behind = Connection(bootstrap=f"127.0.0.1:{proxy.port}")
         outlet = Deliveries(behind, topic, max_bytes=1_000, max_message_bytes=1_000_000)
-        large = [(0, None, b"%d" % i) for i in range(20)]
+        large = [(0, b"", b"%d" % i) for i in range(20)]
         assert outlet.offer(large, 1_700_000_000_000), "an empty queue takes anything"
-        assert not outlet.offer([(0, None, b"20"), (0, None, b"21")], 1_700_000_000_000)
+        assert not outlet.offer([(0, b"", b"20"), (0, b"", b"21")], 1_700_000_000_000)
         assert outlet.flush(timeout_s=0.2) == 20
         assert outlet.stalled_s > 0
         proxy.set(Weather())
@@ -82,7 +82,7 @@ def test_all_or_nothing_is_taken_and_one_offer_always_fits(broker: Broker) -> No
 def test_what_kafka_refuses_is_told(broker: Broker) -> None:
     outlet = deliveries(broker, new_topic(broker, partitions=1))
     told: list[int] = []
-    assert outlet.offer([(0, None, b"good"), (99, None, b"nowhere")], 1_700_000_000_000, told.append)
+    assert outlet.offer([(0, b"", b"good"), (99, b"", b"nowhere")], 1_700_000_000_000, told.append)
     assert settled(outlet)
     assert (told, outlet.failed) == ([1], 1)
     outlet.close()
