@@ -124,7 +124,8 @@ class Demo:
                     "STREAMGAUGE_MQTT__URL": settings.mqtt.url,
                     "STREAMGAUGE_MQTT__PROTOCOL": settings.mqtt.protocol,
                 },
-            )
+            ),
+            may_end=True,  # before the worker, which reads what it has left
         )
 
     def _start_http(self) -> None:
@@ -147,7 +148,8 @@ class Demo:
                     "STREAMGAUGE_CLICKHOUSE__DATABASE": settings.clickhouse.database,
                     "STREAMGAUGE_HTTP__LISTEN": settings.http.listen,
                 },
-            )
+            ),
+            may_end=True,
         )
 
     def catch_up(self, on_progress: Callable[[int], None]) -> None:
