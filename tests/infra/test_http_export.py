@@ -13,6 +13,8 @@ import pyarrow.parquet as parquet
 import pytest
 
 from flows.settings import ClickHouse, Http, Kafka, Settings
+from infra.clickhouse.client import Address
+from infra.clickhouse.export import EXPORTS, BadCursor, Busy, Exporter, Wanted
 from infra.embedded.broker import Broker
 from infra.embedded.clickhouse import EmbeddedClickHouse
 from infra.simulate.runner import wall_clock_ms
@@ -197,3 +199,33 @@ def test_without_clickhouse_exports_are_answered_503_and_readings_still_taken_in
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
         assert "does not answer" in answer.json()["error"]
         assert client.get("/health/ready").status_code == 200
+
+
+def test_alerts_come_in_pages_with_what_people_did(client: httpx.Client, site: Site) -> None:
+    with site.asking() as ask:
+        ask(
+            "INSERT INTO alerts (alert_id, started_at, state, updated_at, version, severity, rule, location) "
+            "SELECT concat('a-', toString(number)), toDateTime64('2020-01-01 00:00:00', 3, 'UTC') + intDiv(number, 3), "
+            "'open', now64(3), 1, 'warning', 'stuck', concat('yard-', toString(number % 2)) FROM numbers(7)"
+        )
+    found = rows(client, "/api/alerts", to="2021-01-01T00:00:00Z", limit=2)
+    assert [row["alert_id"] for row in found] == [f"a-{number}" for number in range(7)]
+    assert {row["acknowledged"] for row in found} == {False}
+    one = rows(client, "/api/alerts", to="2021-01-01T00:00:00Z", location="yard-1")
+    assert [row["alert_id"] for row in one] == ["a-1", "a-3", "a-5"]
+
+
+def test_no_more_pages_are_made_at_a_time_than_may(site: Site) -> None:
+    exporter = Exporter(Address(port=site.clickhouse_port, database=site.database), at_a_time=1)
+    wanted = Wanted(export=EXPORTS["readings"], form="csv", limit=1)
+    page = exporter.page(wanted)
+    with pytest.raises(Busy):
+        exporter.page(wanted)
+    page.close()  # in the middle
+    again = exporter.page(wanted)
+    assert len(b"".join(again).splitlines()) in (1, 2)
+    again.close()
+    with pytest.raises(BadCursor):
+        exporter.page(Wanted(export=EXPORTS["windows"], form="csv", limit=1, cursor="x"))
+    exporter.page(wanted).close()
+    exporter.close()
