@@ -3,12 +3,13 @@
 Nothing is refused here: what cannot be used goes on as it is, so that the flow's dead letters keep it with the reason.
 """
 
+import json
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from infra.mqtt.template import FIELDS, TopicTemplate
-from operators.decode_json import split
+from operators.decode_json import is_array, split
 
 Unfit = Literal[
     "no_sensor",  # neither the payload says its sensor nor does the topic, which is not the template's
@@ -86,9 +87,18 @@ def _other(topic: str, payload: bytes, fields: dict[str, str] | None) -> Prepare
     if payload.startswith(_ARROW):
         return Prepared([Outgoing(key, payload)])
     elements = split(payload)
-    if elements in ([payload], []):
+    if elements in ([payload], []) or (is_array(payload) and not _is_whole(payload)):
         return Prepared([Outgoing(key, payload)], "not_json")
     return _elements(topic, elements, fields, key)
+
+
+def _is_whole(payload: bytes) -> bool:
+    """Whether it is JSON; NaN and the like are let through, they are refused with their element."""
+    try:
+        json.loads(payload)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _elements(topic: str, elements: list[bytes], fields: dict[str, str] | None, key: bytes) -> Prepared:
@@ -101,7 +111,8 @@ def _elements(topic: str, elements: list[bytes], fields: dict[str, str] | None, 
             outgoing = _one(element, fields)
         except _UNREADABLE:
             unfit = unfit or "not_json"
-            messages.append(Outgoing(key, element))
+            # A list within a list is no reading; by itself it would be a list of readings.
+            messages.append(Outgoing(key, b"[%b]" % element if is_array(element) else element))
             continue
         if outgoing is None:
             unfit = unfit or "no_sensor"

@@ -15,18 +15,16 @@ from rich.console import Console
 
 from operators.batches import Messages
 from operators.decode_arrow import is_arrow, read_table
-from operators.intake import IntakeConfig, PartitionIntake
+from operators.intake import PartitionIntake
 from operators.registry import Registry
 from operators.rejects import REASONS
 from tests.fuzz.guided import run
+from tests.fuzz.intake import CONFIG
 from tests.fuzz.mutate import mutated, seeds
 from tests.fuzz.targets import INSTRUMENTED
 from tests.operators.payloads import NOW_MS
 
 BATCH = 1_000
-_CONFIG = IntakeConfig(
-    lateness_ms=10_000, max_ahead_ms=60_000, max_payload_bytes=100_000, dead_letter_share=1.0, dead_letter_window=10_000
-)
 
 
 def run_batch(seed: int, number: int) -> Counter[str]:
@@ -35,7 +33,7 @@ def run_batch(seed: int, number: int) -> Counter[str]:
     messages = Messages(
         [next(payloads) for _ in range(BATCH)], np.arange(BATCH, dtype=np.int64), np.full(BATCH, NOW_MS, np.int64)
     )
-    intake = PartitionIntake("fuzz", 0, config=_CONFIG, registry=Registry(), state=None)
+    intake = PartitionIntake("fuzz", 0, config=CONFIG, registry=Registry(), state=None)
     batch = intake.feed(messages)
     read = set() if batch.readings is None else set(batch.readings.offset.tolist())
     rejects = [] if batch.rejects is None else batch.rejects.to_dicts()

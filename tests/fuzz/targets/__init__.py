@@ -25,6 +25,8 @@ INSTRUMENTED: dict[str, tuple[str, ...]] = {
     "manifest": ("models.manifest", "tomllib"),
     "statement": ("infra.embedded.statement", "infra.embedded.guard"),
     "codec": ("infra.embedded.http_codec", "email"),
+    "mqtt": ("infra.mqtt.payload", "operators.decode_json"),
+    "bodies": ("infra.http.decoding", "operators.decode", "operators.decode_json", "operators.decode_arrow"),
 }
 """Targets by name, each with the modules whose branches guide the fuzzer."""
 

@@ -10,10 +10,11 @@ from flows.settings import EventTime, Settings
 from infra.clickhouse.encode import to_arrow
 from operators.batches import Messages, Rows
 from operators.decode_arrow import is_arrow, read_table
-from operators.intake import IntakeBatch, IntakeConfig, PartitionIntake
+from operators.intake import IntakeBatch, PartitionIntake
 from operators.registry import Registry
 from operators.rejects import REASONS
 from tests.fuzz import mutate
+from tests.fuzz.intake import CONFIG
 from tests.operators.payloads import NOW_MS, SPOILT, reading
 from tests.ports import MemoryTables, list_ports
 
@@ -22,9 +23,6 @@ SEEDS = [payload for payload in mutate.seeds() if not is_arrow(payload)] + [
 ]
 TOKENS = mutate.TOKENS
 
-_CONFIG = IntakeConfig(
-    lateness_ms=10_000, max_ahead_ms=60_000, max_payload_bytes=100_000, dead_letter_share=1.0, dead_letter_window=10_000
-)
 _GOOD = reading(sensor_id="neighbour")
 _PARTS = Parts(
     Settings(detectors=(), event_time=EventTime(shards_per_partition=1)), list_ports({"fuzz/0": []}, MemoryTables())
@@ -62,7 +60,7 @@ def check(data: bytes) -> str:
 def _intake(data: bytes, *, alone: bool) -> IntakeBatch:
     payloads = [data] if alone else [_GOOD, data, _GOOD]
     messages = Messages(list(payloads), np.arange(len(payloads)), np.full(len(payloads), NOW_MS))
-    return PartitionIntake("fuzz", 0, config=_CONFIG, registry=Registry(), state=None).feed(messages)
+    return PartitionIntake("fuzz", 0, config=CONFIG, registry=Registry(), state=None).feed(messages)
 
 
 def _holds_nothing(data: bytes) -> bool:
