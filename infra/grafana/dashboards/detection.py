@@ -187,7 +187,7 @@ SELECT
     countIf(label NOT IN ('', 'normal')) AS faulty
 FROM
 (
-    SELECT arrayMax(arrayFilter(one -> isFinite(one), mapValues(surprises))) AS highest, label
+    SELECT arrayMax(arrayMap(one -> ifNotFinite(one, 0), mapValues(surprises))) AS highest, label
     FROM readings_final
     WHERE {READINGS}
         AND notEmpty(mapValues(surprises))
