@@ -174,3 +174,21 @@ def _take_in_while_silent(settings: Settings, proxy: Proxy) -> None:
         assert client.post("/readings?ack=all", json=reading()).status_code == 202
         proxy.set(Weather(silent=True))
         assert client.post("/readings", json=reading(value=2.0)).status_code == 202
+
+
+def test_cut_connections_to_kafka_lose_double_and_reorder_nothing(broker: Broker) -> None:
+    with Proxy(port_of(broker), kafka=True) as proxy:
+        settings = behind(broker, proxy)
+        with serving(settings) as client:
+            for number in range(40):
+                some = [reading(f"s-{i % 7}", value=float(number * 50 + i)) for i in range(50)]
+                assert client.post("/readings", content=ndjson(some), headers=NDJSON).status_code == 202
+                if number % 10 == 5:
+                    proxy.cut()
+            assert eventually(lambda: client.post("/readings?ack=all", json=reading(value=-1.0)).status_code == 202)
+        found = [one["value"] for part in in_kafka(settings, broker).values() for one in part]
+        assert sorted(one for one in found if one >= 0) == [float(value) for value in range(2_000)]
+        for part in in_kafka(settings, broker).values():
+            for sensor in {one["sensor_id"] for one in part}:
+                of_one = [one["value"] for one in part if one["sensor_id"] == sensor and one["value"] >= 0]
+                assert of_one == sorted(of_one)
