@@ -15,7 +15,7 @@ from infra.http.answers import Problem, Receive, Scope, Send
 from infra.http.ingest import PATH, Ingest
 from infra.http.keys import Keys
 from infra.http.page import page
-from infra.http.read_api import PREFIX
+from infra.http.read_api import PREFIX, without_strange_filters
 from infra.observe import metrics
 
 Troubles = Callable[[], list[str]]
@@ -99,6 +99,7 @@ def _add_health(api: FastAPI, keys: Keys, ready: Troubles) -> None:
 def _describe(api: FastAPI) -> None:
     """FastAPI's description, with what it does not serve itself."""
     told = api.openapi()
+    without_strange_filters(told["paths"])
     told["paths"] = {PATH: {"post": description.POST_READINGS}, **told["paths"]}
     told.setdefault("components", {})["securitySchemes"] = description.KEYS
     for path, methods in told["paths"].items():

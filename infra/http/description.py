@@ -68,6 +68,17 @@ POST_READINGS: dict[str, Any] = {
     },
 }
 
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: _json("A cursor that no page has given.", _ERROR),
+    401: _json("No key, or none that is known.", _ERROR),
+    403: _json("A key without the role `read`.", _ERROR),
+    406: _json("A format that there is not.", _ERROR),
+    422: _json("A parameter that is wrong, or that these rows cannot be asked by.", _ERROR),
+    429: _json("As many pages are made as may, or more than the key's rate; Retry-After says when again.", _ERROR),
+    503: _json("ClickHouse is away; Retry-After says when again.", _ERROR),
+}
+"""Of exports."""
+
 KEYS: dict[str, Any] = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},

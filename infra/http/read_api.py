@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from infra.clickhouse.client import ClickHouseError
 from infra.clickhouse.export import EXPORTS, BadCursor, Busy, Export, Exporter, Format, Page, Wanted
 from infra.http.answers import Problem
+from infra.http.description import REFUSALS
 from infra.http.keys import Keys
 from infra.observe import metrics
 from operators.timestamps import to_ms
@@ -85,8 +86,18 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "A page of rows; a header `Link` (and `next` in JSON) names the following one.",
         "content": {kind: {} for kind in _TYPES.values()},
-    }
+    },
+    **REFUSALS,
 }
+_FILTERS = frozenset(name for export in EXPORTS.values() for name in export.filters)
+
+
+def without_strange_filters(paths: dict[str, Any]) -> None:
+    """Take those parameters out of a description that an export cannot be asked by."""
+    for export in EXPORTS.values():
+        operation = paths[f"{PREFIX}/{export.name}"]["get"]
+        strange = _FILTERS - export.filters.keys()
+        operation["parameters"] = [one for one in operation["parameters"] if one["name"] not in strange]
 
 
 class _Answer(StreamingResponse):

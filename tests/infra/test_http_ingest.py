@@ -202,6 +202,12 @@ def test_the_description_is_complete_and_needs_nothing_from_elsewhere(client: ht
     told = client.get("/openapi.json").json()
     wanted = {"/readings", "/api/readings", "/api/windows", "/api/predictions", "/api/alerts", "/health/ready"}
     assert wanted <= set(told["paths"])
+    names = {
+        path: {one["name"] for one in told["paths"][path]["get"]["parameters"]} for path in wanted if "/api/" in path
+    }
+    assert "detector" in names["/api/predictions"]
+    assert "detector" not in names["/api/readings"]
+    assert "window" in names["/api/windows"]
     page = client.get("/", follow_redirects=True)
     assert page.url.path == "/docs"
     for path in told["paths"]:
