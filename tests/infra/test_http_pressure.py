@@ -40,7 +40,7 @@ def values(settings: Settings, broker: Broker) -> list[float]:
 
 def test_a_full_queue_is_answered_429_and_what_was_taken_in_arrives(broker: Broker) -> None:
     with Proxy(port_of(broker), kafka=True) as proxy:
-        settings = behind(broker, proxy, queue_bytes=20_000)
+        settings = behind(broker, proxy, queue_bytes=20_000, kafka_timeout=Duration(60_000))
         with serving(settings) as client:
             assert client.post("/readings?ack=all", json=reading(value=-1.0)).status_code == 202
             proxy.set(Weather(silent=True))
