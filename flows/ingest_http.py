@@ -79,8 +79,8 @@ def service(settings: Settings, stop: Event) -> Iterator[Service]:
         server = Server(app, outlet, connections=http.max_connections, tls=tls)
         listener.listen(BACKLOG)
         stack.enter_context(_delivering(outlet, timeout_s=settings.worker.drain_timeout.ms / 1000))
-        scheme = "http" if tls is None else "https"
-        yield Service(server, listener, outlet, f"{scheme}://{host}:{listener.getsockname()[1]}")
+        scheme, name = "http" if tls is None else "https", f"[{host}]" if ":" in host else host
+        yield Service(server, listener, outlet, f"{scheme}://{name}:{listener.getsockname()[1]}")
 
 
 def _ingest(
