@@ -17,6 +17,7 @@ COMMANDS = {
     "up": ("demo:up", "Run only the embedded brokers and ClickHouse, with topic and tables, until Ctrl-C."),
     "run": ("run:run", "Run a flow until it is told to stop; Ctrl-C or SIGTERM drains it."),
     "alerts": ("alerts:app", "What is open and why; acknowledge, silence, plan maintenance."),
+    "notify": ("notify:notify", "Tell people and machines of alerts, over webhooks and e-mail."),
     "watch": ("watch:watch", "Say when a partition, a plant or the flow itself has fallen silent."),
     "ingest": ("ingest:app", "Ways into Kafka for sensors that do not speak it: MQTT, HTTP."),
     "simulate": ("data:simulate", "Send simulated sensors to the first topic, with faults and their ground truth."),

@@ -9,6 +9,7 @@ from flows.settings_alerts import Alert as Alert
 from flows.settings_edges import Http as Http
 from flows.settings_edges import Mqtt as Mqtt
 from flows.settings_grafana import Grafana as Grafana
+from flows.settings_notify import Notify
 from flows.settings_types import Count, Name, Port, Section, Share
 from flows.settings_types import Duration as Duration
 from flows.settings_types import Secret as Secret
@@ -335,6 +336,7 @@ class Settings(Section, frozen=True):
     assets: Assets = Assets()
     verdict: Verdict = Verdict()
     alerts: tuple[Alert, ...] = DEFAULT_ALERTS
+    notify: Notify = Notify()
     sensor_types: dict[str, SensorType] = msgspec.field(default_factory=DEFAULT_TYPES.copy)
     registry: Registry = Registry()
     clickhouse: ClickHouse = ClickHouse()

@@ -223,6 +223,29 @@ def silences(
     wide_console().print(table)
 
 
+@app.command("test")
+def test(
+    context: typer.Context, channel: Annotated[str, typer.Argument(help="Its name in [[notify.channels]].")]
+) -> None:
+    """Tell a channel of a made-up alert, and say what came of it.
+
+    **Example**: `streamgauge alerts test on-call`
+    """
+    from flows import notifier
+    from infra.notify.message import NotTold
+
+    invocation: Invocation = context.obj
+    channels = {one.name: one for one in invocation.settings.notify.channels}
+    if channel not in channels:
+        raise typer.BadParameter(f"no channel {channel!r}; there are {', '.join(channels) or 'none'}")
+    try:
+        notifier.test(channels[channel])
+    except NotTold as problem:
+        typer.echo(f"error {channel}: {problem}", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"told {channel}")
+
+
 @contextmanager
 def _client(context: typer.Context) -> Iterator[Client]:
     invocation: Invocation = context.obj

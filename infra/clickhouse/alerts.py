@@ -1,14 +1,18 @@
 """Alerts as they stand, and what people do about them: acknowledge, silence, plan maintenance. Append-only."""
 
 import json
+import math
+import threading
+import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from clickhouse_connect.driver.client import Client
 
-from infra.clickhouse.client import explained
+from infra.clickhouse.client import Address, ClickHouseError, connect, explained
 from infra.clickhouse.encode import to_arrow
 from infra.clickhouse.insert import insert
 from operators.alert_rows import Alert, alert_rows, fingerprint
@@ -16,8 +20,23 @@ from operators.batches import Rows
 
 Row = dict[str, Any]
 
+_ASK_EVERY_S = 5.0
+
 LABELS = ("sensor_id", "sensor_type", "location", "asset_id", "rule", "severity")
 """What a silence can match."""
+
+
+class Silenceable(Protocol):
+    """An alert, as far as silences look at it. labels: those of LABELS that say something, rule and severity apart."""
+
+    @property
+    def alert_id(self) -> str: ...
+    @property
+    def rule(self) -> str: ...
+    @property
+    def severity(self) -> str: ...
+    @property
+    def labels(self) -> Mapping[str, str]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,3 +137,40 @@ def store_alerts(client: Client, alerts: Sequence[Alert]) -> None:
 def _rows(client: Client, sql: str, parameters: Row) -> list[Row]:
     with explained("the alerts", client):
         return list(client.query(sql, parameters=parameters).named_results())
+
+
+class Silences:
+    """What people want to hear nothing of, asked at most every few seconds; safe to use from several threads.
+
+    While ClickHouse is away the last answer holds: rather an alert too many than one too few.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._lock = threading.Lock()
+        self._asked_s = -math.inf
+        self._active: list[tuple[str, dict[str, str]]] = []
+
+    def silenced(self, alert: Silenceable) -> bool:
+        """Whether a silence names it, or fits all of its labels."""
+        labels = {"rule": alert.rule, "severity": alert.severity, **alert.labels}
+        return any(
+            alert_id == alert.alert_id if alert_id else bool(wanted) and wanted.items() <= labels.items()
+            for alert_id, wanted in self._current()
+        )
+
+    def _current(self) -> list[tuple[str, dict[str, str]]]:
+        with self._lock:
+            if time.monotonic() - self._asked_s > _ASK_EVERY_S:
+                with suppress(ClickHouseError), connect(self._address) as client:
+                    rows = _rows(client, "SELECT alert_id, matchers FROM active_silences", {})
+                    self._active = [(row["alert_id"], _matchers(row["matchers"])) for row in rows]
+                self._asked_s = time.monotonic()
+            return self._active
+
+
+def _matchers(text: str) -> dict[str, str]:
+    with suppress(ValueError):
+        found = json.loads(text or "{}")
+        return found if isinstance(found, dict) else {}
+    return {}

@@ -1,0 +1,136 @@
+"""The notifier: the topic of alerts into its own record, and from there to each channel in a thread of its own."""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from flows.production import clickhouse_address, connection
+from flows.settings import Settings, SettingsError
+from flows.settings_notify import Target
+from infra.clickhouse.alerts import Silences
+from infra.kafka.follow import follow
+from infra.notify.channel import Channel, Policy, Teller
+from infra.notify.mail import Mail
+from infra.notify.message import Change, Telling
+from infra.notify.record import Record
+from infra.notify.webhook import Webhook
+
+_END_S = 15.0
+
+logger = logging.getLogger(__name__)
+
+
+def teller(target: Target) -> Teller:
+    """What reaches a channel."""
+    if target.url:
+        return Webhook(target.name, target.url, secret=str(target.secret))
+    return Mail(
+        host=target.host,
+        port=target.port,
+        sender=target.sender,
+        recipients=target.recipients,
+        security=target.security,
+        username=target.username,
+        password=str(target.password),
+    )
+
+
+def policy(target: Target) -> Policy:
+    """What a channel tells, and when."""
+    return Policy(
+        severity=target.severity, wait_ms=target.wait.ms, per_minute=target.per_minute, resolved=target.resolved
+    )
+
+
+def notify(settings: Settings, stop: threading.Event) -> None:
+    """Until stopped. Raises SettingsError, KafkaFailure."""
+    asked, topic = settings.notify, settings.kafka.alerts_topic
+    if not topic:
+        raise SettingsError('kafka.alerts_topic = "": there is nothing to tell of; name the topic that the flow writes')
+    if not asked.channels:
+        raise SettingsError(
+            "notify.channels = []: nobody is to be told; add a [[notify.channels]] with a url or a host"
+        )
+    with ExitStack() as stack:
+        record = Record(Path(asked.record))
+        stack.callback(record.close)
+        silences = Silences(clickhouse_address(settings))
+        channels = [
+            Channel(one.name, teller(one), policy(one), record, silenced=silences.silenced) for one in asked.channels
+        ]
+        ended = threading.Event()
+        threads = [threading.Thread(target=one.run, args=(ended,), name=one.name, daemon=True) for one in channels]
+        stack.callback(_join, threads, ended)
+        for thread in threads:
+            thread.start()
+        record.forget(_now_ms() - asked.keep.ms)
+        intake = Intake(record, channels, max_age_ms=asked.max_age.ms)
+        logger.info("telling of %s in %s", topic, ", ".join(one.name for one in channels))
+        follow(connection(settings), topic, group=asked.group, take=intake.take, stopped=stop.is_set)
+
+
+def _join(threads: Sequence[threading.Thread], ended: threading.Event) -> None:
+    ended.set()
+    deadline_s = time.monotonic() + _END_S
+    for thread in threads:
+        thread.join(max(0.0, deadline_s - time.monotonic()))
+
+
+class Intake:
+    """Messages of the topic into the record: what each channel wants, and when it is due."""
+
+    def __init__(self, record: Record, channels: Sequence[Channel], *, max_age_ms: int) -> None:
+        self._record, self._channels, self._max_age_ms = record, channels, max_age_ms
+        self._decode = msgspec.json.Decoder(Change).decode
+
+    def take(self, values: Sequence[bytes]) -> None:
+        """They are on disk when this returns."""
+        now_ms = _now_ms()
+        changes = []
+        for value in values:
+            try:
+                change = self._decode(value)
+                old = self._max_age_ms and now_ms - _ms(change.updated_at) > self._max_age_ms
+            except (msgspec.DecodeError, ValueError) as error:
+                logger.error("a message in the topic of alerts is none: %s", error)
+                continue
+            due = (
+                {}
+                if old
+                else {c.name: now_ms + self._wait_ms(c, change) for c in self._channels if c.policy.wants(change)}
+            )
+            changes.append((change, due))
+        self._record.take(changes)
+
+    def _wait_ms(self, channel: Channel, change: Change) -> int:
+        return channel.policy.wait_ms if change.state == "open" else 0
+
+
+def test(target: Target) -> None:
+    """Tell a channel of a made-up alert. Raises NotTold."""
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    change = Change(
+        alert_id=f"test-{_now_ms()}",
+        state="open",
+        rule="test",
+        severity="info",
+        started_at=now,
+        updated_at=now,
+        sensor_id="made-up-sensor",
+        reason="a test of this channel; nothing is wrong",
+    )
+    teller(target).tell(Telling([change]))
+
+
+def _now_ms() -> int:
+    return round(time.time() * 1000)
+
+
+def _ms(text: str) -> int:
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
