@@ -214,7 +214,7 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
                 self._awake = datetime.now(UTC) + _GLANCE
         except KafkaException as error:
             self._unanswered(error.args[0], timeout_s=_VERIFY_TIMEOUT_S)
-            self._placed = False  # with the next answer the partition is taken up again, not resting
+            self._placed = False  # with the next answer the partition is taken up again
 
     def _place(self) -> bool:
         """Stand at the position to read on from; False while Kafka does not answer."""
@@ -229,6 +229,8 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
             else:
                 place.offset = self._existing(place, low, high)
             self._consumer.assign([place])
+            if self._resting:  # a pause outlives being assigned anew
+                self._consumer.resume([place])
             self._resting, self._end_event = False, -1
         except KafkaException as error:
             if self._end is None:  # nothing is assigned, so no message can come: let in what librdkafka has to say

@@ -131,3 +131,20 @@ def test_what_transactions_leave_at_the_end_does_not_keep_a_partition_from_being
     listener = Listener(proxy.port, topic, idle_after_ms=100)
     listener.until(lambda: listener.said[-2:] == [BEFORE, "idle"])
     listener.part.close()
+
+
+def test_a_partition_that_rests_while_its_connection_carries_nothing_is_read_on(
+    broker: Broker, proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    proxy.set(Weather())  # the embedded broker answers at once, so the source rests between two looks
+    topic = new_topic(broker)
+    fill(broker, topic, BEFORE)
+    listener = Listener(proxy.port, topic, idle_after_ms=0)
+    listener.until(lambda: listener.part._resting and BEFORE in listener.said)
+    proxy.set(Weather(silent=True))
+    listener.until(lambda: "Kafka does not answer" in caplog.text)
+    proxy.set(Weather())
+    proxy.cut()
+    fill(broker, topic, AFTER, first=BEFORE)
+    listener.until(lambda: listener.said[-1] == BEFORE + AFTER)
+    listener.part.close()
