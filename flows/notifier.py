@@ -1,10 +1,12 @@
 """The notifier: the topic of alerts into its own record, and from there to each channel in a thread of its own."""
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from flows.settings import Settings, SettingsError
 from flows.settings_notify import Target
 from infra.clickhouse.alerts import Silences
 from infra.kafka.follow import follow
+from infra.mqtt.errors import need_paho
 from infra.notify.channel import Channel, Policy, Teller
 from infra.notify.mail import Mail
 from infra.notify.message import Change, Telling
@@ -26,8 +29,16 @@ _END_S = 15.0
 logger = logging.getLogger(__name__)
 
 
-def teller(target: Target) -> Teller:
-    """What reaches a channel."""
+def teller(settings: Settings, target: Target) -> Teller:
+    """What reaches a channel. Raises MqttFailure."""
+    if target.topic:
+        need_paho()
+        from flows.ingest_mqtt import mqtt_place
+        from infra.notify.mqtt import MqttTopics
+
+        place = mqtt_place(settings.mqtt)
+        place = replace(place, client_id=f"{place.client_id}-notify-{target.name}")
+        return MqttTopics(place, topic=target.topic, state_topic=target.state_topic)
     if target.url:
         return Webhook(target.name, target.url, secret=str(target.secret))
     return Mail(
@@ -43,13 +54,13 @@ def teller(target: Target) -> Teller:
 
 def policy(target: Target) -> Policy:
     """What a channel tells, and when."""
-    return Policy(
-        severity=target.severity, wait_ms=target.wait.ms, per_minute=target.per_minute, resolved=target.resolved
-    )
+    # Machines listen to MQTT: each has its own topic, and a summary would be of no use to them.
+    per_minute = sys.maxsize if target.topic else target.per_minute
+    return Policy(severity=target.severity, wait_ms=target.wait.ms, per_minute=per_minute, resolved=target.resolved)
 
 
 def notify(settings: Settings, stop: threading.Event) -> None:
-    """Until stopped. Raises SettingsError, KafkaFailure."""
+    """Until stopped. Raises SettingsError, KafkaFailure, MqttFailure."""
     asked, topic = settings.notify, settings.kafka.alerts_topic
     if not topic:
         raise SettingsError('kafka.alerts_topic = "": there is nothing to tell of; name the topic that the flow writes')
@@ -62,7 +73,8 @@ def notify(settings: Settings, stop: threading.Event) -> None:
         stack.callback(record.close)
         silences = Silences(clickhouse_address(settings))
         channels = [
-            Channel(one.name, teller(one), policy(one), record, silenced=silences.silenced) for one in asked.channels
+            Channel(one.name, teller(settings, one), policy(one), record, silenced=silences.silenced)
+            for one in asked.channels
         ]
         ended = threading.Event()
         threads = [threading.Thread(target=one.run, args=(ended,), name=one.name, daemon=True) for one in channels]
@@ -107,13 +119,15 @@ class Intake:
             )
             changes.append((change, due))
         self._record.take(changes)
+        for channel in self._channels:
+            channel.wake()
 
     def _wait_ms(self, channel: Channel, change: Change) -> int:
         return channel.policy.wait_ms if change.state == "open" else 0
 
 
-def test(target: Target) -> None:
-    """Tell a channel of a made-up alert. Raises NotTold."""
+def test(settings: Settings, target: Target) -> None:
+    """Tell a channel of a made-up alert. Raises NotTold, MqttFailure."""
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     change = Change(
         alert_id=f"test-{_now_ms()}",
@@ -125,7 +139,7 @@ def test(target: Target) -> None:
         sensor_id="made-up-sensor",
         reason="a test of this channel; nothing is wrong",
     )
-    teller(target).tell(Telling([change]))
+    teller(settings, target).tell(Telling([change]))
 
 
 def _now_ms() -> int:

@@ -10,12 +10,13 @@ _DAY = 86_400_000
 
 
 class Target(Section, frozen=True):
-    """A channel: a webhook when it has a url, e-mail when it has a host.
+    """A channel: a webhook when it has a url, e-mail when it has a host, MQTT when it has a topic.
 
     secret: signs what is posted, see infra/notify/webhook.py. sender, recipients: addresses. security: of SMTP.
+    topic, state_topic: with {sensor_id} and {rule}; the broker is that of [mqtt]. The state is retained; "": none.
     severity: the least that is told. resolved: whether ends are told.
     wait: told so long after it came, unless it is over, or inhibited by a larger alert, by then.
-    per_minute: more than so many in a minute are told as one summary.
+    per_minute: more than so many in a minute are told as one summary; not over MQTT.
     """
 
     name: Name
@@ -28,16 +29,16 @@ class Target(Section, frozen=True):
     password: Secret = Secret("")
     sender: str = ""
     recipients: tuple[str, ...] = ()
+    topic: Annotated[str, msgspec.Meta(pattern=r"^[^+#]*$")] = ""
+    state_topic: Annotated[str, msgspec.Meta(pattern=r"^[^+#]*$")] = "alerts/{sensor_id}/state/{rule}"
     severity: Literal["info", "warning", "critical"] = "warning"
     resolved: bool = True
     wait: Duration = Duration(0)
     per_minute: Count = 20
 
     def __post_init__(self) -> None:
-        if bool(self.url) == bool(self.host):
-            raise ValueError(
-                f"channel {self.name!r}: give it a url (webhook) or a host (e-mail), not both, not neither"
-            )
+        if sum(map(bool, (self.url, self.host, self.topic))) != 1:
+            raise ValueError(f"channel {self.name!r}: give it a url (webhook), a host (e-mail) or a topic (MQTT)")
         if self.host and not (self.sender and self.recipients):
             raise ValueError(f"channel {self.name!r}: e-mail needs sender and recipients")
 

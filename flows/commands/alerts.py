@@ -239,7 +239,7 @@ def test(
     if channel not in channels:
         raise typer.BadParameter(f"no channel {channel!r}; there are {', '.join(channels) or 'none'}")
     try:
-        notifier.test(channels[channel])
+        notifier.test(invocation.settings, channels[channel])
     except NotTold as problem:
         typer.echo(f"error {channel}: {problem}", err=True)
         raise typer.Exit(1) from None

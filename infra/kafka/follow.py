@@ -42,7 +42,8 @@ def follow(
     try:
         while not stopped():
             values = []
-            for message in consumer.consume(_MOST, _WAIT_S):
+            first = consumer.poll(_WAIT_S)  # consume() would wait for more
+            for message in [] if first is None else [first, *consumer.consume(_MOST, 0)]:
                 error = message.error()
                 if error is None:
                     values.append(message.value() or b"")

@@ -30,6 +30,10 @@ class Teller(Protocol):
         """Raises NotTold."""
         ...
 
+    def idle(self) -> None:
+        """There was nothing to tell for a moment: keep in touch, if that is needed."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
@@ -64,14 +68,21 @@ class Channel:
         self.name, self.policy = name, policy
         self._teller, self._record, self._silenced, self._clock_s = teller, record, silenced, clock_s
         self._told_s: list[float] = []
+        self._woken = threading.Event()
         self._failures = 0
         self._resting_s = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Until told to stop."""
         while not stop.is_set():
+            self._woken.clear()
             if not self.turn():
-                stop.wait(_IDLE_S)
+                self._teller.idle()
+                self._woken.wait(_IDLE_S)
+
+    def wake(self) -> None:
+        """There is something new in the record."""
+        self._woken.set()
 
     def turn(self) -> bool:
         """Tell what is due now; whether there was anything to do."""

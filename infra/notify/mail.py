@@ -49,6 +49,9 @@ class Mail:
         if refused:
             raise NotTold(f"recipients refused: {', '.join(refused)}", lasting=True)
 
+    def idle(self) -> None:
+        """Nothing to keep in touch with."""
+
     def _server(self) -> smtplib.SMTP:
         if self.security == "tls":
             return smtplib.SMTP_SSL(self.host, self.port, timeout=_TIMEOUT_S, context=ssl.create_default_context())

@@ -56,6 +56,9 @@ class Webhook:
             reason = error.reason if isinstance(error, URLError) else error
             raise NotTold(f"no answer: {reason}") from None
 
+    def idle(self) -> None:
+        """Nothing to keep in touch with."""
+
 
 def signature(secret: str, body: bytes, at_s: int) -> str:
     """The value of X-Streamgauge-Signature."""

@@ -2,14 +2,20 @@
 
 import json
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from paho.mqtt.client import Client, MQTTv311
+from paho.mqtt.enums import CallbackAPIVersion
 
 from infra.embedded.broker import Broker
 from infra.embedded.clickhouse import EmbeddedClickHouse
+from infra.embedded.mqtt import EmbeddedMqtt
 from infra.embedded.process import ChildProcess
 from infra.kafka.admin import create_topic
 from infra.kafka.producer import Producer
@@ -122,4 +128,52 @@ def test_a_channel_is_tried_out(site: Site) -> None:
     assert "nobody is to be told" in nobody.stderr
     file.write_text('[[notify.channels]]\nname = "x"\n')
     wrong = streamgauge("--config", file, "notify")
-    assert "give it a url (webhook) or a host (e-mail)" in wrong.stderr
+    assert "give it a url (webhook), a host (e-mail) or a topic (MQTT)" in wrong.stderr
+
+
+def test_over_mqtt_each_sensor_has_its_topic_and_a_retained_state(site: Site, broker: Broker, tmp_path: Path) -> None:
+    channel = '[[notify.channels]]\nname = "floor"\ntopic = "alerts/{sensor_id}/notification"\n'
+    mqtt = EmbeddedMqtt(log=tmp_path / "mqtt.log")
+    mqtt.start()
+    try:
+        with heard(mqtt, "alerts/+/notification") as told, notifier(site, channel, MQTT__URL=mqtt.url) as process:
+            hall = change("hall", sensor_id="", location="hall/2")
+            send(site, broker, change("a"), change("b"), change("a", state="resolved"), hall)
+            assert eventually(lambda: len(told) == 4, within_s=60), process.log.read_text()
+            assert process.stop() == 0
+        of_each: dict[str, list[str]] = {}  # Kafka has several partitions, whose order is nobody's
+        for topic, payload in told:
+            of_each.setdefault(topic, []).append(msgspec.json.decode(payload, type=Change).state)
+        assert of_each == {
+            "alerts/a/notification": ["open", "resolved"],
+            "alerts/b/notification": ["open"],
+            "alerts/hall_2/notification": ["open"],
+        }
+        with heard(mqtt, "alerts/+/state/#") as states:
+            assert eventually(lambda: len(states) == 3)
+        assert dict(states) == {
+            "alerts/a/state/anomaly": b"resolved",
+            "alerts/b/state/anomaly": b"open",
+            "alerts/hall_2/state/anomaly": b"open",
+        }
+    finally:
+        mqtt.stop()
+
+
+@contextmanager
+def heard(mqtt: EmbeddedMqtt, topic: str) -> Iterator[list[tuple[str, bytes]]]:
+    """(topic, payload) of what is published there while in the block, and of what is retained."""
+    found: list[tuple[str, bytes]] = []
+    subscribed = threading.Event()
+    client = Client(CallbackAPIVersion.VERSION2, client_id="listener", protocol=MQTTv311)
+    client.on_message = lambda _, __, message: found.append((message.topic, bytes(message.payload)))
+    client.on_subscribe = lambda *_: subscribed.set()
+    client.connect("127.0.0.1", mqtt.port)
+    client.loop_start()
+    client.subscribe(topic, qos=1)
+    assert subscribed.wait(10)
+    try:
+        yield found
+    finally:
+        client.disconnect()
+        client.loop_stop()
