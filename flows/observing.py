@@ -45,7 +45,8 @@ def secrets(settings: Settings) -> list[str]:
     hidden = [str(value) for name, value in client.items() if any(word in name for word in _SECRET_WORDS)]
     mqtt = settings.mqtt
     passwords = (settings.kafka.password, settings.clickhouse.password, mqtt.password, mqtt.key_password)
-    return [one for one in (*hidden, *map(str, passwords), str(settings.http.key_password)) if one]
+    channels = (str(one) for channel in settings.notify.channels for one in (channel.password, channel.secret))
+    return [one for one in (*hidden, *map(str, passwords), str(settings.http.key_password), *channels) if one]
 
 
 def traced(settings: Settings, flow: str, process: int | None = None) -> AbstractContextManager[object]:

@@ -8,6 +8,7 @@ from flows.configuration import load, sources
 from flows.parts import alert_rules
 from flows.settings import Settings, SettingsError
 from flows.settings_alerts import DEFAULT_ALERTS
+from flows.settings_notify import Notify
 from models.importing import KindError
 from operators.alert_rules import AlertRule, Match
 
@@ -19,7 +20,17 @@ def settings_of(tmp_path: Path, text: str) -> Settings:
 
 
 def test_the_sample_shows_the_defaults() -> None:
-    assert load(Path("streamgauge.toml"), {}).alerts == DEFAULT_ALERTS
+    sample = load(Path("streamgauge.toml"), {})
+    assert (sample.alerts, sample.notify) == (DEFAULT_ALERTS, Notify())
+
+
+def test_the_channels_of_the_sample_can_be_used(tmp_path: Path) -> None:
+    lines = Path("streamgauge.toml").read_text().splitlines()
+    begin = next(place for place, line in enumerate(lines) if line.startswith("# [[notify.channels]]"))
+    end = lines.index("[features]")
+    text = "\n".join(line.removeprefix("# ").removeprefix("#") for line in lines[begin:end])
+    settings = settings_of(tmp_path, text)
+    assert [bool(one.url) + 2 * bool(one.host) + 4 * bool(one.topic) for one in settings.notify.channels] == [1, 2, 4]
 
 
 def test_a_rule_with_everything(tmp_path: Path) -> None:

@@ -170,6 +170,17 @@ def test_a_restart_changes_nothing() -> None:
     assert repr(broken.tables.final("alerts")) == repr(whole.tables.final("alerts"))
 
 
+def test_the_state_of_a_program_without_alerts_is_gone_on_from() -> None:
+    one = engine(alert("high", "value", above=8))
+    one.feed("t/0", *values(1, 1))
+    shard, window = one.state("shard", "t/0/0"), one.state("window", "0")
+    fresh = engine(alert("high", "value", above=8))
+    fresh.state("shard", "t/0/0").load(shard.snapshot()[:-1])
+    fresh.state("window", "0").load(window.snapshot()[:-1])
+    fresh.feed("t/0", *values(9, start=5))
+    assert fresh.alerts() == [("high", "a", 5, None)]
+
+
 def test_what_is_open_ends_with_its_rule() -> None:
     one = engine(alert("high", "value", above=8), alert("kept", "value", above=8))
     one.feed("t/0", *values(1, 9, 9))
