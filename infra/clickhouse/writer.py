@@ -117,7 +117,7 @@ class Writer:
     good, the next `write` or `flush` raises ClickHouseError.
     """
 
-    def __init__(self, address: Address, *, max_buffered_bytes: int = 64 * 2**20) -> None:
+    def __init__(self, address: Address, *, max_buffered_bytes: int = 16 * 2**20) -> None:
         self._address = address
         self._max_buffered_bytes = max_buffered_bytes
         self._changed = threading.Condition()

@@ -19,7 +19,7 @@ from infra.kafka.start import Start, first_since
 from infra.observe.meters import PartitionMeter
 from operators.intake import Intake, IntakeBatch, SourceState
 
-BATCH_MESSAGES = 20_000
+BATCH_MESSAGES = 10_000
 """Most messages of one batch."""
 _PLENTY = BATCH_MESSAGES // 2
 _COALESCE = timedelta(milliseconds=50)
@@ -72,7 +72,7 @@ class Reader:
             "heartbeat.interval.ms": 300,
             # Below this it fetches more. The embedded broker answers at once also when there is no more: asked early,
             # it takes the processor away from the end of a backlog.
-            "queued.min.messages": BATCH_MESSAGES // 2,
+            "queued.min.messages": BATCH_MESSAGES,
             "queued.max.messages.kbytes": self.queue_kbytes,
             "fetch.queue.backoff.ms": 5,
             "fetch.error.backoff.ms": 100,
