@@ -1,4 +1,4 @@
-"""`make bench`: how fast a worker is, beside its floor and Bytewax's own windows; what detection and recovery cost."""
+"""`make bench`: how fast a worker is beside its floor, what detection and recovery cost, edges, queries of dashboards."""
 
 import argparse
 import sys
@@ -13,13 +13,18 @@ from flows.settings import Settings
 from infra.embedded.broker import Broker
 from infra.kafka.client import Connection
 from infra.kafka.producer import Producer
-from tests.bench import detection, report
+from tests.bench import detection, http, mqtt, report
 from tests.bench.load import Load, new_topics
 from tests.bench.measure import Input, Measured, measure_apart
 from tests.bench.recovery import __main__ as recovery
+from tests.dashboards import __main__ as dashboards
 
-PARTS = ("detection", "recovery", "worker")
+PARTS = ("detection", "recovery", "edges", "queries", "worker")
 _WARM = 20_000
+_MQTT_MESSAGES = 50_000
+_HTTP_REQUESTS = {"ndjson": 2_000, "single": 30_000}
+_STORED = 5_000_000
+"""Readings that the queries of dashboards are asked over."""
 _SHARE = {"fold_window": 20}
 """Jobs that are given only one in so many messages."""
 
@@ -93,6 +98,11 @@ def main(arguments: list[str] | None = None) -> None:
         detection.run(Settings(), repeat=options.repeat, console=console)
     if "recovery" in parts:
         recovery.run(sensors=options.sensors, console=console)
+    if "edges" in parts:
+        mqtt.run(messages=_MQTT_MESSAGES, repeat=options.repeat, console=console)
+        http.run(requests=_HTTP_REQUESTS, repeat=options.repeat, console=console)
+    if "queries" in parts:
+        dashboards.run(readings=_STORED, most=5, console=console)
     sys.exit("worker" in parts and not run(load, repeat=options.repeat, console=console))
 
 
