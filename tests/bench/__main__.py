@@ -1,4 +1,4 @@
-"""`make bench`: how fast a worker is beside its floor, what detection and recovery cost, edges, queries of dashboards."""
+"""`make bench`: how fast a worker is beside its floor, what detection and recovery cost, edges, dashboard queries."""
 
 import argparse
 import sys
