@@ -6,13 +6,13 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 import pytest
 
 from infra.embedded.mqtt import EmbeddedMqtt
 from infra.embedded.process import ChildProcess
+from infra.embedded.service import ChildService
 from infra.mqtt.place import Place
 from infra.mqtt.publisher import Publisher
 from infra.mqtt.template import TopicTemplate
@@ -38,17 +38,17 @@ class MqttBroker(Protocol):
     def kill(self) -> None: ...
 
 
-class Mosquitto:
+class Mosquitto(ChildService):
     """One that keeps what is not acknowledged, for as long as it runs and, after `stop`, on disk.
 
     config: lines of its configuration, instead of letting everybody in.
     """
 
     def __init__(self, home: Path, *, config: str = "allow_anonymous true", listener: str = "") -> None:
+        super().__init__("mosquitto")
         home.mkdir(exist_ok=True)
         self.port = free_port()
         self._home = home
-        self._process: ChildProcess | None = None
         (home / "mosquitto.conf").write_text(
             f"user root\nlistener {self.port} 127.0.0.1\n{listener}\npersistence true\npersistence_location {home}/\n"
             f"max_queued_messages 0\nlog_type all\n{config}\n"
@@ -64,31 +64,11 @@ class Mosquitto:
         """What it has said."""
         return (self._home / "mosquitto.log").read_text()
 
-    def start(self, *, cancelled: Callable[[], bool] = lambda: False) -> None:
-        """Start it, or start it again, and wait until it listens."""
+    def _make(self) -> ChildProcess:
         assert MOSQUITTO is not None
         argv = [MOSQUITTO, "-c", str(self._home / "mosquitto.conf")]
         log = self._home / "mosquitto.log"
-        self._process = ChildProcess("mosquitto", argv, log=log, ready=lambda: listens(self.port))
-        self._process.start(cancelled=cancelled)
-
-    def stop(self) -> int | None:
-        """End it in good order."""
-        return self._process.stop() if self._process else None
-
-    def kill(self) -> None:
-        """End it as kill -9 does."""
-        assert self._process is not None
-        self._process.kill()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
+        return ChildProcess(self.name, argv, log=log, ready=lambda: listens(self.port))
 
 
 def any_broker(home: Path) -> Mosquitto | EmbeddedMqtt:

@@ -14,15 +14,14 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, fields
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from infra.embedded.limits import Limits
-from infra.embedded.process import ChildFailed, ChildProcess
+from infra.embedded.process import ChildProcess
+from infra.embedded.service import ChildService
 
 _READY = "ready: ClickHouse {version} at http://{host}:{port}/ with its data in {data_dir}"
 _READY_PORT = re.compile(r"^ready: ClickHouse \S+ at http://[^/]*:(\d+)/", re.MULTILINE)
@@ -31,7 +30,7 @@ _KEEP_ALIVE_S = 60  # longer than the pauses of a writer that inserts once per e
 _DRAIN_S = 2
 
 
-class EmbeddedClickHouse:
+class EmbeddedClickHouse(ChildService):
     """The endpoint as a child process.
 
     data_dir: kept between runs; one process at a time.
@@ -40,65 +39,23 @@ class EmbeddedClickHouse:
     """
 
     def __init__(self, data_dir: Path, *, log: Path, port: int = 0, limits: Limits | None = None) -> None:
-        self.name = "clickhouse"
+        super().__init__("clickhouse")
         self.port = port
         self._data_dir = data_dir
         self._log = log
         self._limits = limits or Limits()
-        self._process: ChildProcess | None = None
 
-    def start(self, *, cancelled: Callable[[], bool] = lambda: False) -> None:
-        """Start it and wait until it answers. After stop() or kill() it may be started again.
-
-        Raises ChildFailed with the end of its log, or StartCancelled.
-        """
+    def _make(self) -> ChildProcess:
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in asdict(self._limits).items()]
         argv = [sys.executable, "-m", "infra.embedded.clickhouse", f"--data-dir={self._data_dir}"]
-        self._process = ChildProcess(
+        return ChildProcess(
             self.name,
             [*argv, f"--port={self.port}", *flags],
             log=self._log,
             ready=self._answers,
             ready_timeout_s=60.0,  # a large store on a busy machine
-            stop_timeout_s=15.0,
+            stop_timeout_s=15.0,  # running queries may end
         )
-        self._process.start(cancelled=cancelled)
-
-    @property
-    def pid(self) -> int:
-        """Process id."""
-        return self._child().pid
-
-    @property
-    def returncode(self) -> int | None:
-        """None while it runs; else its exit code, or minus the signal that ended it."""
-        return self._child().returncode
-
-    def failure(self) -> ChildFailed:
-        """What to say when it has ended by itself."""
-        return self._child().failure()
-
-    def stop(self) -> int | None:
-        """Let running queries end, for some seconds, then shut down; its exit code, None when it was never started."""
-        return self._process.stop() if self._process else None
-
-    def kill(self) -> None:
-        """End it at once, as kill -9 does."""
-        self._child().kill()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def _child(self) -> ChildProcess:
-        if self._process is None:
-            raise RuntimeError("the embedded ClickHouse has not been started")
-        return self._process
 
     def _answers(self) -> bool:
         told = _READY_PORT.search(self._child().log_tail())

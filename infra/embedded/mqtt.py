@@ -15,86 +15,44 @@ import logging
 import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from infra.embedded.process import ChildFailed, ChildProcess
+from infra.embedded.service import ChildService
 
 _HOST = "127.0.0.1"
 _READY = "ready: MQTT at {host}:{port}"
 _READY_PORT = re.compile(r"^ready: MQTT at \S+:(\d+)$", re.MULTILINE)
 
 
-class EmbeddedMqtt:
-    """The broker as a child process.
+class EmbeddedMqtt(ChildService):
+    """The broker as a child process; started again it has forgotten everything.
 
     log: file that takes its output.
     port: 0 chooses a free one at the first start and keeps it for later ones.
     """
 
     def __init__(self, *, log: Path, port: int = 0) -> None:
-        self.name = "mqtt"
+        super().__init__("mqtt")
         self.port = port
         self._log = log
-        self._process: ChildProcess | None = None
 
     @property
     def url(self) -> str:
         """For clients."""
         return f"mqtt://{_HOST}:{self.port}"
 
-    def start(self, *, cancelled: Callable[[], bool] = lambda: False) -> None:
-        """Start it and wait until it listens. After stop() or kill() it may be started again, with nothing in it.
-
-        Raises ChildFailed with the end of its log, or StartCancelled.
-        """
+    def _make(self) -> ChildProcess:
         if find_spec("amqtt") is None:
             raise ChildFailed(
                 "the embedded MQTT broker is not installed: pip install 'streamgauge[embedded]', "
                 "or set mqtt.url to a broker of your own"
             )
         argv = [sys.executable, "-m", "infra.embedded.mqtt", f"--port={self.port}"]
-        self._process = ChildProcess(self.name, argv, log=self._log, ready=self._listens)
-        self._process.start(cancelled=cancelled)
-
-    @property
-    def pid(self) -> int:
-        """Process id."""
-        return self._child().pid
-
-    @property
-    def returncode(self) -> int | None:
-        """None while it runs; else its exit code, or minus the signal that ended it."""
-        return self._child().returncode
-
-    def failure(self) -> ChildFailed:
-        """What to say when it has ended by itself."""
-        return self._child().failure()
-
-    def stop(self) -> int | None:
-        """End it; its exit code, None when it was never started."""
-        return self._process.stop() if self._process else None
-
-    def kill(self) -> None:
-        """End it at once, as kill -9 does."""
-        self._child().kill()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def _child(self) -> ChildProcess:
-        if self._process is None:
-            raise RuntimeError("the embedded MQTT broker has not been started")
-        return self._process
+        return ChildProcess(self.name, argv, log=self._log, ready=self._listens)
 
     def _listens(self) -> bool:
         told = _READY_PORT.search(self._child().log_tail())
