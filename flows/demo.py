@@ -1,5 +1,6 @@
 """The demo: embedded services, a worker, an hour of simulated history, then live sensors, a summary that adds up."""
 
+import json
 import os
 import sys
 import time
@@ -87,69 +88,52 @@ class Demo:
 
     def _start_worker(self, config: Path | None) -> None:
         """The flow, in a process of its own, as in production."""
-        settings = self.settings
-        data_dir = Path(settings.data_dir).absolute()
+        data_dir = Path(self.settings.data_dir).absolute()
         given = [] if config is None else ["--config", str(config)]
-        self._worker = self._supervisor.start(
-            ChildProcess(
-                "worker",
-                [sys.executable, "-m", "flows.cli", *given, "run", "sensors"],
-                log=data_dir / "logs" / "worker.log",
-                env={
-                    "STREAMGAUGE_DATA_DIR": settings.data_dir,
-                    "STREAMGAUGE_KAFKA__BOOTSTRAP": settings.kafka.bootstrap,
-                    "STREAMGAUGE_CLICKHOUSE__HOST": settings.clickhouse.host,
-                    "STREAMGAUGE_CLICKHOUSE__PORT": str(settings.clickhouse.port),
-                    "STREAMGAUGE_WORKER__EPOCH": _EPOCH,
-                    # For a few dozen sensors: an hour of history is worked off in batches, not reading by reading.
-                    "STREAMGAUGE_EVENT_TIME__SHARDS_PER_PARTITION": "1",
-                    "STREAMGAUGE_WORKER__RECOVERY_DIR": str(data_dir / "recovery"),
-                },
-                stop_timeout_s=60,
-            )
-        )
+        environment = {
+            "WORKER__EPOCH": _EPOCH,
+            # For a few dozen sensors: an hour of history is worked off in batches, not reading by reading.
+            "EVENT_TIME__SHARDS_PER_PARTITION": "1",
+            "WORKER__RECOVERY_DIR": str(data_dir / "recovery"),
+        }
+        worker = self._command("worker", [*given, "run", "sensors"], environment, stop_timeout_s=60)
+        self._worker = self._supervisor.start(worker)
 
     def _start_bridge(self) -> None:
         """From the embedded MQTT broker; a configuration file may speak of another one, so it is given none."""
-        settings = self.settings
-        self._bridge = self._supervisor.start(
-            ChildProcess(
-                "mqtt bridge",
-                [sys.executable, "-m", "flows.cli", "--config", os.devnull, "ingest", "mqtt"],
-                log=Path(settings.data_dir).absolute() / "logs" / "ingest-mqtt.log",
-                env={
-                    "STREAMGAUGE_DATA_DIR": settings.data_dir,
-                    "STREAMGAUGE_KAFKA__BOOTSTRAP": settings.kafka.bootstrap,
-                    "STREAMGAUGE_KAFKA__TOPICS": settings.kafka.topics[0],
-                    "STREAMGAUGE_MQTT__URL": settings.mqtt.url,
-                    "STREAMGAUGE_MQTT__PROTOCOL": settings.mqtt.protocol,
-                },
-            ),
-            may_end=True,  # before the worker, which reads what it has left
-        )
+        mqtt = self.settings.mqtt
+        environment = {"MQTT__URL": mqtt.url, "MQTT__PROTOCOL": mqtt.protocol}
+        bridge = self._command("ingest-mqtt", ["--config", os.devnull, "ingest", "mqtt"], environment)
+        self._bridge = self._supervisor.start(bridge, may_end=True)  # before the worker, which reads what it has left
 
     def _start_http(self) -> None:
         """The HTTP service, where its packages are installed."""
         self._http: ChildProcess | None = None
         if find_spec("fastapi") is None:
             return
+        environment = {"HTTP__LISTEN": self.settings.http.listen}
+        service = self._command("ingest-http", ["--config", os.devnull, "ingest", "http"], environment)
+        self._http = self._supervisor.start(service, may_end=True)
+
+    def _command(
+        self, name: str, arguments: list[str], environment: dict[str, str], *, stop_timeout_s: float = 10.0
+    ) -> ChildProcess:
+        """`streamgauge ...` on the embedded services; environment: more settings, without their prefix."""
         settings = self.settings
-        self._http = self._supervisor.start(
-            ChildProcess(
-                "http service",
-                [sys.executable, "-m", "flows.cli", "--config", os.devnull, "ingest", "http"],
-                log=Path(settings.data_dir).absolute() / "logs" / "ingest-http.log",
-                env={
-                    "STREAMGAUGE_DATA_DIR": settings.data_dir,
-                    "STREAMGAUGE_KAFKA__BOOTSTRAP": settings.kafka.bootstrap,
-                    "STREAMGAUGE_KAFKA__TOPICS": settings.kafka.topics[0],
-                    "STREAMGAUGE_CLICKHOUSE__HOST": settings.clickhouse.host,
-                    "STREAMGAUGE_CLICKHOUSE__PORT": str(settings.clickhouse.port),
-                    "STREAMGAUGE_CLICKHOUSE__DATABASE": settings.clickhouse.database,
-                    "STREAMGAUGE_HTTP__LISTEN": settings.http.listen,
-                },
-            ),
-            may_end=True,
+        given = environment | {
+            "DATA_DIR": settings.data_dir,
+            "KAFKA__BOOTSTRAP": settings.kafka.bootstrap,
+            "KAFKA__TOPICS": json.dumps(settings.kafka.topics),
+            "CLICKHOUSE__HOST": settings.clickhouse.host,
+            "CLICKHOUSE__PORT": str(settings.clickhouse.port),
+            "CLICKHOUSE__DATABASE": settings.clickhouse.database,
+        }
+        return ChildProcess(
+            name,
+            [sys.executable, "-m", "flows.cli", *arguments],
+            log=Path(settings.data_dir).absolute() / "logs" / f"{name}.log",
+            env={f"STREAMGAUGE_{key}": text for key, text in given.items()},
+            stop_timeout_s=stop_timeout_s,
         )
 
     def catch_up(self, on_progress: Callable[[int], None]) -> None:
