@@ -21,7 +21,7 @@ from operators.alert_rules import AlertRule, sensor_rules
 from operators.batches import Flags, Floats, Ints, ReadingBatch, Rows, Series
 from operators.cadence import Cadence
 from operators.detect import Verdicts
-from operators.episode_evidence import evidence_of, reason_of
+from operators.episode_evidence import Behind, reason_of
 from operators.episode_states import DROP, END, FIRE, PEAK, START, EpisodeStates
 from operators.panel import RULES
 from operators.shards import shard_of
@@ -32,17 +32,44 @@ STATE_VERSION = 1
 
 @dataclass(slots=True)
 class _Open:
-    """An episode that has begun. fired_ms: None while its `for` lasts. peak: the strongest reading after the first."""
+    """An episode that has begun. fired_ms: None while its `for` lasts.
+
+    first: the reading it began with, None for a silence. peak: the strongest one after that, if there was one.
+    """
 
     series: Series
     start_ms: int
-    first: Evidence
-    peak: Evidence
+    first: Behind | None = None
+    peak: Behind | None = None
     fired_ms: int | None = None
+    told: Evidence | None = None
+
+    @property
+    def score(self) -> float:
+        """The largest; NaN for unknown."""
+        scores = [one.score for one in (self.first, self.peak) if one is not None and not np.isnan(one.score)]
+        return max(scores, default=np.nan)
+
+    def evidence(self) -> Evidence:
+        """What is behind it."""
+        if self.told is None:
+            self.told = {"last_reading": self.start_ms} if self.first is None else self.first.told()
+        return {"first": self.told, "peak": self.told if self.peak is None else self.peak.told()}
+
+    def brief(self) -> Evidence:
+        """The same in a line, for groups."""
+        return {"last_reading": self.start_ms} if self.first is None else self.first.brief()
 
     def state(self) -> tuple[Any, ...]:
         """Plain values, but for the series."""
-        return (self.start_ms, self.first, self.peak, self.fired_ms)
+        first, peak = (None if one is None else tuple(one) for one in (self.first, self.peak))
+        return (self.start_ms, first, peak, self.fired_ms)
+
+    @staticmethod
+    def of_state(series: Series, state: Sequence[Any]) -> "_Open":
+        start_ms, first, peak, fired_ms = state
+        behind = [None if one is None else Behind(*one) for one in (first, peak)]
+        return _Open(series, start_ms, behind[0], behind[1], fired_ms)
 
 
 class Episodes:
@@ -132,14 +159,17 @@ class Episodes:
             return
         measures = self._measures.of(readings.value, verdicts)
         told = self._states.step(sensor, slot, readings.time_ms, in_order, self._applies, measures)
+        behind, of_row = None, -1
         for row, place, what, at_ms in zip(*(one.tolist() for one in told), strict=True):
+            if what in (START, PEAK) and row != of_row:  # several rules are about one reading
+                behind, of_row = Behind.of(readings, verdicts, row), row
             key, time_ms = (int(sensor[row]), place), int(readings.time_ms[row])
             if what == START:
-                series, first = self._series[slot[row]], evidence_of(readings, verdicts, row)
+                series = self._series[slot[row]]
                 assert series is not None, "a reading's series is enrolled"
-                self._open[key] = _Open(series, time_ms, first, {})
+                self._open[key] = _Open(series, time_ms, behind)
             elif what == PEAK:
-                self._open[key].peak = evidence_of(readings, verdicts, row)
+                self._open[key].peak = behind
             elif what == FIRE:
                 self._fire(key, time_ms, time_ms)
             elif what == END:
@@ -158,7 +188,7 @@ class Episodes:
             if series is None or not places or not self._silences.begin(sensor, start_ms, overdue_ms, places):
                 continue
             for place in places:
-                self._open[sensor, begin + place] = _Open(series, start_ms, {"last_reading": start_ms}, {})
+                self._open[sensor, begin + place] = _Open(series, start_ms)
 
     def pass_time(self, watermark_ms: int) -> None:
         """The watermark has passed the end of a pane: silences count that have lasted for long enough."""
@@ -191,16 +221,15 @@ class Episodes:
             self._alerts.append(self._alert(rule, episode, at_ms, ended_ms, gone=gone))
 
     def _send(self, rule: AlertRule, episode: _Open, at_ms: int, *, in_alarm: bool) -> None:
-        series, first = episode.series, episode.first
-        brief: Evidence = {name: first[name] for name in ("time", "value", "score", "last_reading") if name in first}
+        series = episode.series
         place = (at_ms, rule.key, rule.group_of(series), series.sensor_id, self._source)
-        self._news.append(News(*place, in_alarm, episode.start_ms, _score(episode), brief))
+        self._news.append(News(*place, in_alarm, episode.start_ms, episode.score, episode.brief()))
 
     def _alert(
         self, rule: AlertRule, episode: _Open, at_ms: int, ended_ms: int | None = None, *, gone: bool = False
     ) -> Alert:
         assert episode.fired_ms is not None, "only what has fired is told"
-        evidence: Evidence = {"first": episode.first, "peak": episode.peak or episode.first}
+        evidence = episode.evidence()
         return Alert(
             rule=rule.name,
             severity=rule.severity,
@@ -210,7 +239,7 @@ class Episodes:
             fired_ms=episode.fired_ms,
             updated_ms=at_ms,
             ended_ms=ended_ms,
-            peak_score=_score(episode),
+            peak_score=episode.score,
             inhibits=rule.inhibits,
             reason=reason_of(rule, episode.series, evidence, episode.start_ms, ended_ms, gone=gone),
             evidence=evidence,
@@ -267,7 +296,7 @@ class Episodes:
         self._census = Counter({(at_ms, rule, group): change for at_ms, rule, group, change in census})
         places = {rule.key: place for place, rule in enumerate(self._rules)}
         for sensor, key, severity, series, *stored in begun:
-            episode = _Open(Series(*series), *stored)
+            episode = _Open.of_state(Series(*series), stored)
             if key in places:
                 self._open[sensor, places[key]] = episode
             elif episode.fired_ms is not None and key not in grouped:
@@ -277,11 +306,6 @@ class Episodes:
         added = [rule.key for rule in self._rules if rule.grouped and rule.key not in grouped]
         if added:
             self.join(present, np.full(len(present), watermark_ms), rules=added)
-
-
-def _score(episode: _Open) -> float:
-    scores = [one["score"] for one in (episode.first, episode.peak) if "score" in one]
-    return float(max(scores, default=np.nan))
 
 
 class _Measures:
