@@ -8,6 +8,7 @@ import statistics
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -24,7 +25,7 @@ _ROUND = 12
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Exit code 1 when a table was not as it should be, or the flow did not go on."""
+    """Exit code 1 when a table was not as it should be, the flow did not go on, or Ctrl-C ended it."""
     parser = argparse.ArgumentParser(prog="make chaos ARGS=...", description=__doc__)
     parser.add_argument("--faults", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
@@ -39,15 +40,16 @@ def main(arguments: list[str] | None = None) -> None:
     done: list[Round] = []
     parts = rounds(plan(options.seed, options.faults, kinds=kinds, pace=Pace()), _ROUND)
     began_s = time.monotonic()
-    for number, faults in enumerate(parts):
-        console.print(f"round {number + 1} of {len(parts)}: {len(faults)} faults", highlight=False)
-        with tempfile.TemporaryDirectory(prefix="streamgauge-chaos-", ignore_cleanup_errors=True) as name:
-            one = run_round(Path(name), options.seed + number, faults, size, lambda said: _say(console, said))
-        done.append(one)
-        for text in one.wrong:
-            console.print(f"[red]wrong[/] {text}", highlight=False, soft_wrap=True)
+    with suppress(KeyboardInterrupt):  # what was found so far is told
+        for number, faults in enumerate(parts):
+            console.print(f"round {number + 1} of {len(parts)}: {len(faults)} faults", highlight=False)
+            with tempfile.TemporaryDirectory(prefix="streamgauge-chaos-", ignore_cleanup_errors=True) as name:
+                one = run_round(Path(name), options.seed + number, faults, size, lambda said: _say(console, said))
+            done.append(one)
+            for text in one.wrong:
+                console.print(f"[red]wrong[/] {text}", highlight=False, soft_wrap=True)
     _summarise(done, size, time.monotonic() - began_s, console)
-    sys.exit(any(one.wrong for one in done))
+    sys.exit(len(done) < len(parts) or any(one.wrong for one in done))
 
 
 def _say(console: Console, said: str) -> None:
