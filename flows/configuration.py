@@ -15,7 +15,7 @@ import msgspec
 
 from flows.settings import Detector, Duration, Secret, Settings, SettingsError
 from flows.settings_alerts import mistake
-from operators.panel import RULES
+from operators.records import RULES
 
 ENV_PREFIX = "STREAMGAUGE_"
 DEFAULT_FILE = Path("streamgauge.toml")

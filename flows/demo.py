@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from threading import Event, Thread
 
-from flows.production import clickhouse_address, connection
+from flows.places import clickhouse_address, connection
 from flows.settings import Settings
 from flows.story import Pulse, Rightness, Story, Summary
 from infra.embedded.process import ChildProcess

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from flows.production import connection
+from flows.places import connection
 from flows.settings import Settings
 from infra.clickhouse.alerts import open_health, store_alerts
 from infra.clickhouse.client import Client

@@ -11,7 +11,8 @@ from pathlib import Path
 from ssl import SSLContext
 from threading import Event
 
-from flows.production import clickhouse_address, connection, registry
+from flows.places import clickhouse_address, connection
+from flows.production import registry
 from flows.settings import Http, Settings, SettingsError
 from infra.clickhouse.client import connect
 from infra.clickhouse.export import Exporter

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from threading import Event
 
-from flows.production import connection
+from flows.places import connection
 from flows.settings import Mqtt, Settings
 from infra.kafka.admin import partitions
 from infra.kafka.client import KafkaFailure

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from flows.production import clickhouse_address, connection
+from flows.places import clickhouse_address, connection
 from flows.settings import Settings, SettingsError
 from flows.settings_notify import Target
 from infra.clickhouse.alerts import Silences

@@ -20,9 +20,10 @@ from operators.detect import Detection
 from operators.episodes import Episodes
 from operators.features import Features, load_feature
 from operators.intake import IntakeConfig, PartitionIntake, SourceState
-from operators.panel import RULES, DriftWatch, NamedDetector
+from operators.panel import DriftWatch, NamedDetector
 from operators.panes import PaneStore, WindowSpec, pane_ms_of
 from operators.quality import QualityChecks
+from operators.records import RULES
 from operators.registry import Registry
 from operators.sensors import SensorShard
 from operators.shards import stable_hash

@@ -5,17 +5,18 @@ from pathlib import Path
 from threading import Event
 
 from flows.graceful import Failures, GracefulSource
+from flows.places import clickhouse_address, connection
 from flows.ports import Ports
 from flows.restarts import telling_restarts
 from flows.settings import Settings
 from infra.clickhouse import migrate, schema_check
-from infra.clickhouse.client import Address, Client, connect
+from infra.clickhouse.client import Client, connect
 from infra.clickhouse.migrate import Retention
 from infra.clickhouse.registry import load_registry, save_registry
 from infra.clickhouse.sink import ClickHouseSink
 from infra.kafka.admin import create_topic, exists, partitions
 from infra.kafka.alerts import AlertSink
-from infra.kafka.client import Connection, KafkaFailure, Unreachable
+from infra.kafka.client import KafkaFailure, Unreachable
 from infra.kafka.source import KafkaSource
 from infra.observe.meters import StepMeter
 from infra.registry import read_file
@@ -26,29 +27,10 @@ from operators.registry import Registry, SensorInfo, TypeInfo
 EMBEDDED_PARTITIONS = 4
 
 
-def clickhouse_address(settings: Settings) -> Address:
-    """The configured ClickHouse."""
-    place = settings.clickhouse
-    return Address(
-        host=place.host,
-        port=place.port,
-        database=place.database,
-        username=place.username,
-        password=str(place.password),
-        secure=place.secure,
-    )
-
-
 def retention(settings: Settings) -> Retention:
     """How long rows are kept."""
     kept = settings.clickhouse.retention
     return Retention(readings_ms=kept.readings.ms, windows_ms=kept.windows.ms, others_ms=kept.others.ms)
-
-
-def connection(settings: Settings) -> Connection:
-    """The configured Kafka."""
-    kafka = settings.kafka
-    return Connection(bootstrap=kafka.bootstrap, client=kafka.client, password=str(kafka.password))
 
 
 def prepare(settings: Settings) -> list[str]:

@@ -47,8 +47,9 @@ from typing_extensions import override
 
 from flows.graceful import Failures, GracefulSource
 from flows.parts import Parts, window_specs
+from flows.places import connection
 from flows.ports import Ports
-from flows.production import connection, known_registry
+from flows.production import known_registry
 from flows.rebuild_source import StoredSource
 from flows.sensors import build
 from flows.settings import Settings, SettingsError

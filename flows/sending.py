@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from flows.production import connection
+from flows.places import connection
 from flows.settings import Settings, SettingsError
 from infra.kafka.admin import partition_counts
 from infra.kafka.producer import Producer as KafkaProducer

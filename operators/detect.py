@@ -18,7 +18,8 @@ from models.feature import Feature
 from models.slots import column, resized
 from operators.batches import Flags, Floats, Ints, Labels, Lists, Maps
 from operators.features import Features
-from operators.panel import RULES, Given, Happening, NamedDetector, Panel
+from operators.panel import Given, Happening, NamedDetector, Panel
+from operators.records import RULES
 from operators.rounds import Rounds
 from operators.verdict import Verdict
 

@@ -23,7 +23,7 @@ from operators.cadence import Cadence
 from operators.detect import Verdicts
 from operators.episode_evidence import Behind, reason_of
 from operators.episode_states import DROP, END, FIRE, PEAK, START, EpisodeStates
-from operators.panel import RULES
+from operators.records import RULES
 from operators.shards import shard_of
 from operators.silences import Silences
 

@@ -17,10 +17,6 @@ from operators.features import Vectors
 
 Role = Literal["rule", "model", "challenger"]
 
-RULES = ("range", "stuck")
-"""Checks of quality.py that count as rules. What is out of range is an anomaly whatever the models say; to be stuck is
-the usual for some sensors, so there the models decide."""
-
 
 @dataclass(frozen=True, slots=True)
 class DriftWatch:

@@ -13,6 +13,10 @@ import msgspec
 Label = Annotated[str, msgspec.Meta(max_length=256)]
 SensorId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
+RULES = ("range", "stuck")
+"""Checks of quality.py that count as rules in `flagged_by`. What is out of range is an anomaly whatever the models say;
+to be stuck is the usual for some sensors, so there the models decide."""
+
 
 class Reading(msgspec.Struct, gc=False):
     """One measurement of one sensor, as it arrives.

@@ -12,7 +12,7 @@ from rich.markup import escape
 from flows.commands.common import Invocation, is_peoples_error
 from flows.find import find
 from flows.parts import named_detectors
-from flows.production import clickhouse_address, connection
+from flows.places import clickhouse_address, connection
 from flows.recovery import Layout, read_layout
 from flows.settings import Mqtt, Settings
 from infra.clickhouse import schema_check

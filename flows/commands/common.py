@@ -43,7 +43,7 @@ class Invocation:
     def clickhouse(self) -> Iterator["Address"]:
         """Where ClickHouse is; when nothing answers there, the kept data of an earlier demo is opened."""
         from flows.local import kept_clickhouse
-        from flows.production import clickhouse_address
+        from flows.places import clickhouse_address
 
         address = clickhouse_address(self.settings)
         with kept_clickhouse(self.settings, address) as kept:

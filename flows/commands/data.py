@@ -14,7 +14,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from flows.commands.common import Invocation, duration_ms, wide_console
-from flows.production import connection
+from flows.places import connection
 from flows.sending import destination, first_topic
 from infra.kafka.producer import Producer
 from infra.signals import stop_on_signals

@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.commands.common import Invocation, wide_console
-from flows.production import connection, known_registry
+from flows.places import connection
+from flows.production import known_registry
 from flows.redrive import Judge, Judged, send
 from flows.settings import SettingsError
 from infra.clickhouse import dead_letters

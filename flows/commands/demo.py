@@ -17,7 +17,8 @@ from flows.commands.audit import look, told
 from flows.commands.common import Invocation, duration_ms
 from flows.demo import Course, Demo
 from flows.local import local_services
-from flows.production import clickhouse_address, prepare
+from flows.places import clickhouse_address
+from flows.production import prepare
 from flows.settings import Settings
 from flows.story import Pulse, Rightness, Summary
 from infra.clickhouse.audit import Finding

@@ -14,7 +14,7 @@ from flows.explain_reading import Explanation, explain
 from flows.settings import Settings
 from infra.simulate import cells
 from infra.simulate.mapping import ColumnMapping
-from operators.panel import RULES
+from operators.records import RULES
 
 _RANGE, _STUCK = RULES
 _TABLE: dict[str, Any] = {"header_style": "bold", "box": None, "pad_edge": False, "title_justify": "left"}

@@ -18,8 +18,10 @@ from flows.commands.common import Invocation, peoples_error
 from flows.find import find
 from flows.graceful import Failures
 from flows.hosts import FailuresToldAtOnce, Place, can_listen, joining, place_among, store_of_hosts, tells_of_lost_peer
-from flows.observing import machine_watched, set_up_logs, traced
-from flows.production import clickhouse_address, production_ports
+from flows.machine import machine_watched
+from flows.observing import set_up_logs, traced
+from flows.places import clickhouse_address
+from flows.production import production_ports
 from flows.readiness import PipeReport, Report, reporting
 from flows.recovery import STORE_PARTITIONS, Layout, open_store
 from flows.rehearsal import rehearse

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.commands.common import Invocation, wide_console
-from flows.production import connection
+from flows.places import connection
 from flows.recovery import Layout
 from flows.store import copies
 from flows.store.status import Status, read_status

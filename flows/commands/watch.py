@@ -9,7 +9,7 @@ import typer
 from flows.commands.common import Invocation
 from flows.liveness import Watch
 from flows.observing import set_up_logs
-from flows.production import clickhouse_address, connection
+from flows.places import clickhouse_address, connection
 from flows.settings import SettingsError
 from infra.kafka.client import TopicMissing, Unreachable
 from infra.kafka.outage import Outage

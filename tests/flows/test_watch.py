@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from flows.configuration import load
 from flows.liveness import Watch
-from flows.production import clickhouse_address, connection
+from flows.places import clickhouse_address, connection
 from flows.settings import Settings
 from infra.embedded.broker import Broker
 from infra.embedded.clickhouse import EmbeddedClickHouse

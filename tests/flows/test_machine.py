@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from flows.configuration import load
-from flows.observing import MachineAlerts
+from flows.machine import MachineAlerts
 from infra.embedded.broker import Broker
 from infra.embedded.clickhouse import EmbeddedClickHouse
 from infra.observe.system import LOOKS, Change, Look
