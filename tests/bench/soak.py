@@ -147,8 +147,9 @@ def run(load: Load, *, console: Console) -> bool:
         new_topics(connection, _TOPIC)
         store = Path(name) / "store"
         store.mkdir()
+        sender = Sender(connection, load)
+        sender.send(0)  # a partition that is empty at the start would count as idle and hold no window back
         with _worker(Input(broker.bootstrap, _TOPIC, load.messages, str(store))) as worker:
-            sender = Sender(connection, load)
             samples = _drive(worker, sender, load, lambda: _sample(worker, store, broker), console)
             done = sender.sent == load.messages
             code = worker.wait() if done else 0
