@@ -17,6 +17,7 @@ from infra.clickhouse.sink import ClickHouseSink
 from infra.kafka.admin import create_topic, exists, partitions
 from infra.kafka.alerts import AlertSink
 from infra.kafka.client import KafkaFailure, Unreachable
+from infra.kafka.outage import Outage
 from infra.kafka.source import KafkaSource
 from infra.observe.meters import StepMeter
 from infra.registry import read_file
@@ -88,6 +89,7 @@ def production_ports(
         save_registry(client, known.sensors, updated_ms=wall_clock_ms())
     client.close()
     names = partitions(connection(settings), kafka.topics, wait_s=wait_s, cancelled=stop.is_set)
+    outage = Outage()
 
     def kafka_source(make: MakeIntake) -> KafkaSource:
         return KafkaSource(
@@ -100,6 +102,7 @@ def production_ports(
             max_epoch_rows=settings.worker.max_epoch_rows,
             stop=stop,
             stop_at_end=stop_at_end,
+            outage=outage,
         )
 
     def source(make: MakeIntake) -> GracefulSource:
@@ -108,7 +111,7 @@ def production_ports(
     alerts = None
     if kafka.alerts_topic:
         _make_alerts_topic(settings, stop, wait_s=wait_s)
-        alerts = AlertSink(connection(settings), kafka.alerts_topic)
+        alerts = AlertSink(connection(settings), kafka.alerts_topic, outage=outage)
     return Ports(names, source, sink, known, close_at_end, StepMeter(), alerts)
 
 

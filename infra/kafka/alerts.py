@@ -8,6 +8,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from typing_extensions import override
 
 from infra.kafka.client import Connection
+from infra.kafka.outage import Outage
 from infra.kafka.producer import Producer
 from operators.batches import Rows
 
@@ -25,12 +26,13 @@ class AlertSink(FixedPartitionedSink[Rows, None]):
     """Takes (key, Rows) items of the table alerts.
 
     They are handed to Kafka at once; an epoch completes when it has them. What a replay repeats comes again under the
-    same id: who reads the topic remembers what was told.
+    same id: who reads the topic remembers what was told. outage: as of Producer.
     """
 
-    def __init__(self, connection: Connection, topic: str) -> None:
+    def __init__(self, connection: Connection, topic: str, *, outage: Outage | None = None) -> None:
         self._connection = connection
         self._topic = topic
+        self._outage = outage
 
     @override
     def list_parts(self) -> list[str]:
@@ -38,7 +40,7 @@ class AlertSink(FixedPartitionedSink[Rows, None]):
 
     @override
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> "_Part":
-        return _Part(Producer(self._connection, _SETTINGS), self._topic)
+        return _Part(Producer(self._connection, _SETTINGS, outage=self._outage), self._topic)
 
 
 class _Part(StatefulSinkPartition[Rows, None]):

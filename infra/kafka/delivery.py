@@ -7,6 +7,7 @@ producer.serve(0.05)                        # calls on_delivered of what has arr
 
 from collections.abc import Callable
 from functools import partial
+from time import monotonic
 
 from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka import Producer as Librdkafka
@@ -16,6 +17,8 @@ from infra.kafka.outage import Outage
 
 _VICTIM = "producer"
 _POLL_S = 0.1
+_QUIET_S = 5.0
+"""When nothing was delivered for so long, Kafka is away, also on a connection that stands."""
 _QUEUE_KBYTES = 1_048_576
 
 
@@ -33,6 +36,8 @@ class ReportingProducer:
         self._topic = topic
         self._outage = Outage()
         self._problem: KafkaError | None = None
+        self._waiting = 0
+        self._progressed_s = 0.0
         with connection.explained():
             self._producer = Librdkafka(
                 connection.config(
@@ -60,6 +65,9 @@ class ReportingProducer:
         while True:
             try:
                 self._producer.produce(self._topic, value, key, on_delivery=partial(self._report, on_delivered))
+                if not self._waiting:
+                    self._progressed_s = monotonic()
+                self._waiting += 1
                 return ""
             except BufferError:
                 self.serve(_POLL_S)
@@ -74,6 +82,8 @@ class ReportingProducer:
     def serve(self, timeout_s: float) -> None:
         """Report what was delivered; waits so long for the first. Raises KafkaFailure."""
         self._producer.poll(timeout_s)
+        if self._waiting and monotonic() - self._progressed_s > _QUIET_S:
+            self._outage.begin(_VICTIM, self._connection.failure(KafkaError(KafkaError._TIMED_OUT)))
         if self._problem is not None:
             raise self._failure(self._problem)
 
@@ -84,6 +94,8 @@ class ReportingProducer:
         self._producer.flush(_POLL_S)
 
     def _report(self, on_delivered: Callable[[], object], error: KafkaError | None, _message: Message) -> None:
+        self._waiting -= 1
+        self._progressed_s = monotonic()
         if error is None:
             self._outage.end(_VICTIM)
             on_delivered()

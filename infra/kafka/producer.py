@@ -28,11 +28,18 @@ class Producer:
     not take within 5 minutes (`delivery.timeout.ms`) has failed; failures raise DeliveryFailed from the next call on.
 
     settings: of librdkafka, above the ones here.
+    outage: shared with other clients of the process, so that Kafka's being away is said once.
     """
 
-    def __init__(self, connection: Connection, settings: Mapping[str, str | int] | None = None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        settings: Mapping[str, str | int] | None = None,
+        *,
+        outage: Outage | None = None,
+    ) -> None:
         self._connection = connection
-        self._outage = Outage()
+        self._outage = outage or Outage()
         self._handed_over = 0
         self._failed = 0
         self._problem: KafkaError | None = None
@@ -150,7 +157,7 @@ class Producer:
     def _on_error(self, error: KafkaError) -> None:
         if is_refusal(error):
             self._problem = self._problem or error
-        elif error.code() == KafkaError._ALL_BROKERS_DOWN:
+        elif error.code() == KafkaError._ALL_BROKERS_DOWN and len(self._producer):  # else nobody waits
             self._outage.begin("producer", self._connection.failure(error))
 
     def _refused(self, error: KafkaError, topic: str, size_bytes: int) -> DeliveryFailed:

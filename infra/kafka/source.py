@@ -31,6 +31,7 @@ class KafkaSource(FixedPartitionedSource[IntakeBatch, SourceState]):
     max_epoch_rows: after so many messages or readings, whichever are more, a partition waits for the next snapshot.
     stop: when set, every partition ends after its last batch, so that Bytewax writes snapshots and returns.
     stop_at_end: a partition ends with the messages it held at the start.
+    outage: shared with other clients of the process, so that Kafka's being away is said once.
 
     A broker that is away, changes of leaders and the like are waited for, and said once; wrong rights or a topic that
     stays away for a minute raise KafkaFailure; offsets the broker no longer has are skipped with an error in the log.
@@ -48,6 +49,7 @@ class KafkaSource(FixedPartitionedSource[IntakeBatch, SourceState]):
         max_epoch_rows: int = 5_000_000,
         stop: threading.Event | None = None,
         stop_at_end: bool = False,
+        outage: Outage | None = None,
     ) -> None:
         self._partitions = partitions
         self._make_intake = make_intake
@@ -61,7 +63,7 @@ class KafkaSource(FixedPartitionedSource[IntakeBatch, SourceState]):
             stop_at_end=stop_at_end,
             stop=stop or threading.Event(),
             queue_kbytes=max(least, min(most, _ALL_QUEUES_KBYTES // max(1, len(partitions)))),
-            outage=Outage(),
+            outage=outage or Outage(),
         )
 
     @override
