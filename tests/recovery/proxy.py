@@ -169,7 +169,7 @@ class _Answers:
     Answers are frames of a length and so many bytes; short ones, which alone hold addresses, pass when they are whole.
     """
 
-    _SHORT_BYTES = 16_384
+    _SHORT_BYTES = 2**20  # a thousand topics
 
     def __init__(self, port: int, instead: int) -> None:
         host = _HOST.encode()
