@@ -58,7 +58,7 @@ RULES: Sequence[Rule] = (
         sql="""
 SELECT location, count() AS alerts
 FROM alerts_current
-WHERE state = 'open' AND severity = 'critical' AND NOT acknowledged AND NOT silenced
+WHERE status = 'open' AND severity = 'critical'
 GROUP BY location
 """,
         above=0,

@@ -2,12 +2,11 @@
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from infra.grafana import base
+from infra.grafana import base, headlines
 from infra.grafana.base import PLACE
 from infra.grafana.panels import (
     SEVERITY_COLOURS,
     Panel,
-    colour_columns,
     fixed_colours,
     lines,
     number,
@@ -33,33 +32,16 @@ def build() -> Dashboard:
 
 def _headline() -> list[Panel]:
     return [
-        colour_columns(
-            number(
-                "Open now",
-                f"""
-SELECT
-    countIf(severity = 'critical') AS critical,
-    countIf(severity = 'warning') AS warning,
-    countIf(severity = 'info') AS info
-FROM alerts_current
-WHERE state = 'open' AND NOT silenced
-    AND {PLACE}
-""",
-                about="Alerts that last, whenever they began; silenced ones left out.",
-                history=False,
-                width=8,
-            ),
-            SEVERITY_COLOURS,
-        ),
+        headlines.open_alerts("Open now", width=8),
         number(
             "Open, seen by nobody",
             f"""
 SELECT count() AS alerts
 FROM alerts_current
-WHERE state = 'open' AND NOT acknowledged AND NOT silenced
+WHERE status = 'open'
     AND {PLACE}
 """,
-            about="Open alerts that are neither acknowledged nor silenced.",
+            about="Open alerts that are neither acknowledged nor silenced nor inhibited by another.",
             steps=((None, "green"), (1, "orange")),
             history=False,
         ),
@@ -110,7 +92,7 @@ SELECT
     sensor_type,
     peak_score,
     reason,
-    if(acknowledged, concat('acknowledged by ', acknowledged_by), if(silenced, 'silenced', '')) AS seen
+    multiIf(acknowledged, concat('acknowledged by ', acknowledged_by), status = 'open', '', status) AS seen
 FROM alerts_current
 WHERE state = 'open'
     AND {PLACE}

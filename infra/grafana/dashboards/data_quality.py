@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from infra.grafana import base
+from infra.grafana import base, headlines
 from infra.grafana.base import GROUPS, PLACE, READINGS, SENSORS, most
 from infra.grafana.panels import (
     MORE_IS_BETTER,
@@ -37,20 +37,7 @@ def build() -> Dashboard:
 
 def _headline() -> list[Panel]:
     return [
-        number(
-            "Completeness",
-            f"""
-SELECT $__timeInterval(start) AS time, least(1, sum(count) / nullIf(sum(expected_count), 0)) AS share
-FROM windows_final
-WHERE {GROUPS}
-GROUP BY time
-ORDER BY time
-""",
-            about="Readings that came, of those expected from the sensors' intervals.",
-            unit="percentunit",
-            steps=MORE_IS_BETTER,
-            decimals=2,
-        ),
+        headlines.completeness(),
         number(
             "Readings missing",
             f"""

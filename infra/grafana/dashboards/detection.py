@@ -3,10 +3,9 @@
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from infra.clickhouse.named import named_query
-from infra.grafana import base
-from infra.grafana.base import GROUPS, READINGS
+from infra.grafana import base, headlines
+from infra.grafana.base import READINGS
 from infra.grafana.panels import (
-    FEWER_IS_BETTER,
     QUALITY,
     Panel,
     columns,
@@ -40,20 +39,7 @@ def build() -> Dashboard:
 
 def _headline() -> list[Panel]:
     return [
-        number(
-            "Share of anomalies",
-            f"""
-SELECT $__timeInterval(start) AS time, sum(anomaly_count) / nullIf(sum(count), 0) AS share
-FROM windows_final
-WHERE {GROUPS}
-GROUP BY time
-ORDER BY time
-""",
-            about="Readings flagged by the verdict, of all on time.",
-            unit="percentunit",
-            steps=FEWER_IS_BETTER,
-            decimals=2,
-        ),
+        headlines.share_of_anomalies(),
         *_verdict_quality(),
         number(
             "Rules and models agree",

@@ -2,14 +2,12 @@
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from infra.grafana import base
+from infra.grafana import base, headlines
 from infra.grafana.base import GROUPS, KNOWN, PLACE, SENSORS, most
 from infra.grafana.panels import (
     FEWER_IS_BETTER,
     MORE_IS_BETTER,
-    SEVERITY_COLOURS,
     Panel,
-    colour_columns,
     lines,
     number,
     rows,
@@ -56,51 +54,9 @@ ORDER BY time
 """,
             about="Sensors with at least one reading in a window.",
         ),
-        number(
-            "Share of anomalies",
-            f"""
-SELECT $__timeInterval(start) AS time, sum(anomaly_count) / nullIf(sum(count), 0) AS share
-FROM windows_final
-WHERE {GROUPS}
-GROUP BY time
-ORDER BY time
-""",
-            about="Readings flagged by the verdict, of all readings on time.",
-            unit="percentunit",
-            steps=FEWER_IS_BETTER,
-            decimals=2,
-        ),
-        colour_columns(
-            number(
-                "Open alerts",
-                f"""
-SELECT
-    countIf(severity = 'critical') AS critical,
-    countIf(severity = 'warning') AS warning,
-    countIf(severity = 'info') AS info
-FROM alerts_current
-WHERE state = 'open' AND NOT silenced
-    AND {PLACE}
-""",
-                about="Alerts that last, whenever they began; silenced ones left out.",
-                history=False,
-            ),
-            SEVERITY_COLOURS,
-        ),
-        number(
-            "Completeness",
-            f"""
-SELECT $__timeInterval(start) AS time, least(1, sum(count) / nullIf(sum(expected_count), 0)) AS share
-FROM windows_final
-WHERE {GROUPS}
-GROUP BY time
-ORDER BY time
-""",
-            about="Readings that came, of those expected from the sensors' intervals.",
-            unit="percentunit",
-            steps=MORE_IS_BETTER,
-            decimals=2,
-        ),
+        headlines.share_of_anomalies(),
+        headlines.open_alerts("Open alerts"),
+        headlines.completeness(),
         number(
             "Behind the clock",
             f"""
