@@ -45,7 +45,6 @@ class Proxy:
         self._weather = Weather()
         self._open: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -88,29 +87,37 @@ class Proxy:
 
     async def _set(self, weather: Weather) -> None:
         before, self._weather = self._weather, weather
-        if weather.refuses and not before.refuses and self._server is not None:
-            self._server.close()
+        if weather.refuses and not before.refuses:
+            await self._stop_listening()
         if weather.refuses or weather.fails:
             await self._cut()
         if before.refuses and not weather.refuses:
             await self._listen()
+
+    async def _stop_listening(self) -> None:
+        """Take no more in first: asyncio leaves a connection open that is being accepted while a server closes."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        for one in server.sockets:
+            self._loop.remove_reader(one.fileno())
+        await asyncio.sleep(_TINY_S)
+        server.close()
 
     async def _cut(self) -> None:
         for writer in list(self._open):
             writer.transport.abort()
 
     async def _end(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        await self._cut()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Until nothing is left, also of connections that were being made at the last moment."""
+        await self._stop_listening()
+        self._weather = Weather()
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            await self._cut()
+            await asyncio.wait(tasks, timeout=_TINY_S)
+        await asyncio.sleep(_TINY_S)  # connections that are reset close in a later turn of the loop
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
         self._open.add(writer)
         try:
             with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -120,7 +127,6 @@ class Proxy:
                     await self._connect(reader, writer)
         finally:
             self._open.discard(writer)
-            self._tasks.discard(task)
             writer.transport.abort()
 
     async def _fail(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

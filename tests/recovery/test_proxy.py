@@ -1,5 +1,8 @@
 """The proxy stands in for the broker: clients come back to it, and it can be a bad connection."""
 
+import gc
+import socket
+
 import pytest
 
 from infra.embedded.broker import Broker
@@ -37,3 +40,13 @@ def test_a_connection_that_is_gone_is_noticed_and_comes_back(broker: Broker, wea
         proxy.set(Weather())
         proxy.cut()
         assert eventually(answers)
+
+
+def test_a_proxy_that_ends_while_it_is_dialled_leaves_no_connection_open(broker: Broker) -> None:
+    port = int(broker.bootstrap.rpartition(":")[2])
+    for _ in range(5):
+        with Proxy(port) as proxy:
+            dialled = [socket.create_connection(("127.0.0.1", proxy.port)) for _ in range(50)]
+        for one in dialled:
+            one.close()
+    gc.collect()  # what was left open is warned of now, and warnings are errors
