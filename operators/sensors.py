@@ -382,7 +382,7 @@ class SensorShard:
 
     def load(self, state: tuple[Any, ...]) -> None:
         """Go on from `snapshot()`. Limits and intervals are those configured now."""
-        _, times, ledger, roster, checks, cadence, detection, panes, *episodes = state
+        _, times, ledger, roster, checks, cadence, detection, panes, episodes = state
         self._watermark_ms, self._origin_ms, self._looked_ms = times
         self._roster.load(roster)
         self._grow()
@@ -391,4 +391,4 @@ class SensorShard:
         self._cadence.load(cadence)
         self._afresh = self._detection.load(detection)
         self._panes.load(panes)
-        self._episodes.load(episodes[0] if episodes else None, self._watermark_ms, self._roster.series_slots())
+        self._episodes.load(episodes, self._watermark_ms, self._roster.series_slots())

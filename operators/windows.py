@@ -145,7 +145,7 @@ class WindowShard:
 
     def load(self, state: tuple[Any, ...]) -> None:
         """Go on from `snapshot()`. A window that was not there then, or another, starts with incomplete results."""
-        _, (watermarks, origins, self._closed_ms), since, self._coarse, panes, assets, *alerts = state
+        _, (watermarks, origins, self._closed_ms), since, self._coarse, panes, assets, alerts = state
         self._watermarks.update((source, at) for source, at in watermarks if source in self._watermarks)
         self._origins.update((source, at) for source, at in origins if source in self._origins)
         known = dict(since)
@@ -158,5 +158,5 @@ class WindowShard:
                 self._tables[by].load(keys, stored)
         if self._assets is not None and assets is not None:
             self._assets.load(assets)
-        if alerts:
-            self._alerts.load(alerts[0])
+        if alerts is not None:
+            self._alerts.load(alerts)

@@ -11,7 +11,23 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from flows.store.files import Snapshot
-from operators import assets, cadence, clock, detect, features, panes, quality, sensors, verdict, windows
+from operators import (
+    alerts,
+    assets,
+    cadence,
+    clock,
+    detect,
+    episode_states,
+    episodes,
+    features,
+    panes,
+    quality,
+    row_alerts,
+    sensors,
+    silences,
+    verdict,
+    windows,
+)
 from operators.state import pack, unpack
 
 State = tuple[Any, ...]
@@ -36,8 +52,13 @@ PARTS: Mapping[str, Part] = {
     "verdict": Part("sensors", (6, 4), verdict.STATE_VERSION),
     "panes": Part("sensors", (7,), panes.STATE_VERSION),
     "ticks": Part("sensors", (7, 5), assets.STATE_VERSION),
+    "episodes": Part("sensors", (8,), episodes.STATE_VERSION),
+    "episode_states": Part("sensors", (8, 1), episode_states.STATE_VERSION),
+    "silences": Part("sensors", (8, 2), silences.STATE_VERSION),
     "windows": Part("windows", (), windows.STATE_VERSION),
     "assets": Part("windows", (5,), assets.STATE_VERSION),
+    "alerts": Part("windows", (6,), alerts.STATE_VERSION),
+    "row_alerts": Part("windows", (6, 5), row_alerts.STATE_VERSION),
 }
 """Outer parts before those within them: a migration may change what lies in its state."""
 
@@ -47,7 +68,10 @@ _ROSTER = 3
 FIRST_VERSIONS = dict.fromkeys(PARTS, 1) | {"detect": 2, "features": 2}
 """Those of stores that do not say theirs."""
 
-MIGRATIONS: dict[str, dict[int, Migration]] = {}
+MIGRATIONS: dict[str, dict[int, Migration]] = {
+    "sensors": {2: lambda state: (3, *state[1:], None)},  # had no alerts
+    "windows": {1: lambda state: (2, *state[1:], None)},  # had no alerts
+}
 """Part -> version -> what makes the next version of it. Pure: a tuple in, a new one out."""
 
 

@@ -13,12 +13,13 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
-from flows.recovery import Layout, make_store, read_layout
+from flows.recovery import Layout, make_store, read_layout, write_layout
 from flows.settings import Settings
 from flows.store import copies, states
 from flows.store.files import StoreError, all_of, newest_snapshots, part_files, progress
 from infra.kafka.admin import create_topic
 from infra.kafka.client import Connection
+from operators.state import pack
 from tests.recovery.conftest import PARTITIONS, SLOW, STEP
 from tests.running import MakeSite, Site, assert_same_rows
 
@@ -181,6 +182,45 @@ def test_states_of_an_earlier_release_are_refused_then_migrated(
     assert cadences(store(site)) == {(later, True)}
     assert read_layout(store(site), needed) is not None
     assert copies.migrate(store(site), "9.9") is None
+
+
+def test_a_store_from_before_alerts_is_migrated_and_goes_on_to_the_same_rows(
+    make_site: MakeSite, undisturbed: Site
+) -> None:
+    site = make_site("before_alerts")
+    stop_in_mid_stream(site, len(undisturbed.stored("readings")))
+    assert without_alerts(store(site)) > 4 * PARTITIONS, "every sensor shard, and windows"
+    with site.worker() as refused:
+        assert refused.wait(60) == 1
+    assert "sensors 2 -> 3, windows 1 -> 2" in site.log
+    assert "streamgauge state migrate" in site.log
+    done = state(site, "migrate")
+    assert done.returncode == 0, done.stderr
+    site.run_to_end()
+    assert_same_rows(site, undisturbed)
+
+
+def without_alerts(directory: Path) -> int:
+    """Take a store to the shape that states had before there were alerts; how many states that were."""
+    before = {"sensors": 2, "windows": 1}
+    files = part_files(directory, STORE_FILES)
+    with all_of(files) as connections:
+        epoch = progress(connections).resume_epoch
+    changed = 0
+    for file in files:
+        with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+            for one in list(newest_snapshots(connection, epoch)):
+                step, now = states.step_of(one.step), states.opened(one)
+                if now is not None and step in before:
+                    data = pickle.dumps((one.key, pack((before[step], *now[1:-1]))))
+                    connection.execute(
+                        "UPDATE snaps SET ser_change = ? WHERE step_id = ? AND state_key = ? AND snap_epoch = ?",
+                        (data, one.step, one.key, one.epoch),
+                    )
+                    changed += 1
+    layout = copies.existing_layout(directory)
+    write_layout(directory, msgspec.structs.replace(layout, state_versions=layout.state_versions | before))
+    return changed
 
 
 def cadences(directory: Path) -> set[tuple[int, bool]]:
