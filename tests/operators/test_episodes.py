@@ -175,8 +175,8 @@ def test_the_state_of_a_program_without_alerts_is_gone_on_from() -> None:
     one.feed("t/0", *values(1, 1))
     shard, window = one.state("shard", "t/0/0"), one.state("window", "0")
     fresh = engine(alert("high", "value", above=8))
-    fresh.state("shard", "t/0/0").load(shard.snapshot()[:-1])
-    fresh.state("window", "0").load(window.snapshot()[:-1])
+    fresh.state("shard", "t/0/0").load((*shard.snapshot()[:-1], None))
+    fresh.state("window", "0").load((*window.snapshot()[:-1], None))
     fresh.feed("t/0", *values(9, start=5))
     assert fresh.alerts() == [("high", "a", 5, None)]
 
