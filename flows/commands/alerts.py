@@ -1,6 +1,5 @@
 """`streamgauge alerts`: what is open, why, and what people do about it."""
 
-import getpass
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from flows.commands.common import Invocation, duration_ms, wide_console
+from flows.commands.common import Invocation, duration_ms, user_name, wide_console
 from infra.clickhouse import alerts
 from infra.clickhouse.alerts import LABELS, Action, Row
 from infra.clickhouse.client import Client, connect
@@ -116,7 +115,9 @@ def ack(context: typer.Context, alert: AlertId, comment: Comment = "", by: By = 
     """
     with _client(context) as client:
         row = _one(client, alert)
-        action = Action(action="ack", at_ms=wall_clock_ms(), actor=_who(by), alert_id=row["alert_id"], comment=comment)
+        action = Action(
+            action="ack", at_ms=wall_clock_ms(), actor=by or user_name(), alert_id=row["alert_id"], comment=comment
+        )
         alerts.store(client, [action])
     typer.echo(f"acknowledged: {row['reason']}")
 
@@ -185,7 +186,7 @@ def unsilence(
         action = Action(
             action="unsilence",
             at_ms=wall_clock_ms(),
-            actor=_who(by),
+            actor=by or user_name(),
             alert_id=alert_id,
             matchers=labels,
             comment=comment,
@@ -271,7 +272,7 @@ def _store_silence(
                 Action(
                     action=action,
                     at_ms=wall_clock_ms(),
-                    actor=_who(by),
+                    actor=by or user_name(),
                     alert_id=alert_id,
                     matchers=labels,
                     since_ms=since_ms,
@@ -327,15 +328,6 @@ def _moment_ms(text: str, option: str) -> int:
     if time is None or time.tzinfo is None:
         raise typer.BadParameter('must be a time with its offset from UTC, "2026-01-31T08:00:00Z"', param_hint=option)
     return round(time.timestamp() * 1000)
-
-
-def _who(by: str) -> str:
-    if by:
-        return by
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's user may have no name
-        return "unknown"
 
 
 def _time(time: datetime) -> str:

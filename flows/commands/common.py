@@ -3,6 +3,7 @@
 Imports little: `streamgauge --help` waits for it.
 """
 
+import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -60,6 +61,14 @@ def duration_ms(text: str, option: str) -> int:
         raise typer.BadParameter(str(error), param_hint=option) from None
 
 
+def user_name() -> str:
+    """Who gives the command, for what is written down of it."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return "unknown"
+
+
 def wide_console() -> Console:
     """For tables: what reads a pipe or a file gets every column whole."""
     console = Console(highlight=False)
@@ -79,6 +88,7 @@ def is_peoples_error(error: BaseException) -> bool:
     from flows.settings import SettingsError
     from infra.clickhouse.client import ClickHouseError
     from infra.clickhouse.reading import UnknownReading
+    from infra.console.access.store import AccessError
     from infra.embedded.process import ChildFailed
     from infra.grafana.errors import GrafanaError
     from infra.kafka.client import KafkaFailure
@@ -96,6 +106,7 @@ def is_peoples_error(error: BaseException) -> bool:
         UnknownReading,
         KafkaFailure,
         MqttFailure,
+        AccessError,
         ChildFailed,
         GrafanaError,
         SimulationError,
