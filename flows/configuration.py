@@ -15,6 +15,7 @@ import msgspec
 
 from flows.settings import Detector, Duration, Secret, Settings, SettingsError
 from flows.settings_alerts import mistake
+from flows.settings_secrets import HIDDEN, read_secret_files, shown
 from operators.records import RULES
 
 ENV_PREFIX = "STREAMGAUGE_"
@@ -31,6 +32,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     raw = _read(path)
     _override(raw, environ)
     try:
+        read_secret_files(raw, Settings)
         settings = msgspec.convert(raw, Settings, dec_hook=_decode)
     except msgspec.ValidationError as error:
         raise SettingsError(_one_line(_explain(error, raw))) from None
@@ -70,20 +72,19 @@ def sources(path: Path | None = None, environ: Mapping[str, str] = os.environ) -
 
 
 def _given(name: str, given: Mapping[str, Any]) -> bool:
-    return any(one == name or one.startswith(f"{name}.") or name.startswith(f"{one}.") for one in given)
+    names = (name, f"{name}_file")  # of a secret
+    return any(one in names or one.startswith(f"{name}.") or name.startswith(f"{one}.") for one in given)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, path: str = "") -> Any:
     if isinstance(value, msgspec.Struct):
         named = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
-        return {told: _plain(getattr(value, name)) for told, name in named}
+        return {told: _plain(getattr(value, name), f"{path}.{told}".lstrip(".")) for told, name in named}
     if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    if isinstance(value, Secret):
-        return "***" if value else "(none)"
+        return {name: _plain(one, f"{path}.{name}") for name, one in value.items()}
     if isinstance(value, tuple):
-        return [_plain(one) for one in value]
-    return value
+        return [_plain(one, path) for one in value]
+    return shown(path, value)
 
 
 def _leaves(value: Any, name: str = "") -> dict[str, Any]:
@@ -166,8 +167,8 @@ def _explain(error: msgspec.ValidationError, raw: dict[str, Any]) -> str:
             break
     else:
         if path and not isinstance(value, dict):
-            shown = "***" if "password" in path or path.endswith("token") else repr(value)
-            return f"{path} = {shown}: {message}"
+            hidden = shown(path, str(value)) == HIDDEN
+            return f"{path} = {HIDDEN if hidden else repr(shown(path, value))}: {message}"
     return f"{path or 'configuration'}: {message}"
 
 

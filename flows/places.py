@@ -24,10 +24,19 @@ def clickhouse_address(settings: Settings) -> "Address":
         username=place.username,
         password=str(place.password),
         secure=place.secure,
+        ca_file=place.ca_file,
+        cert_file=place.cert_file,
+        key_file=place.key_file,
     )
 
 
 def connection(settings: Settings) -> Connection:
     """The configured Kafka."""
     kafka = settings.kafka
-    return Connection(bootstrap=kafka.bootstrap, client=kafka.client, password=str(kafka.password))
+    return Connection(
+        bootstrap=kafka.bootstrap,
+        client=kafka.client,
+        password=str(kafka.password),
+        key_password=str(kafka.key_password),
+        oauth_secret=str(kafka.oauth_secret),
+    )

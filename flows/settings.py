@@ -24,7 +24,9 @@ class Kafka(Section, frozen=True):
 
     start: earliest, latest or an RFC 3339 time; used only when there is no recovery store to go on from.
     client: any librdkafka setting by its own name, for SASL and TLS ("security.protocol" and so on).
-    password: becomes sasl.password; better given in the environment.
+    password: becomes sasl.password. key_password: of the client certificate's key, ssl.key.password. oauth_secret: of
+        an OAuth client, sasl.oauthbearer.client.secret. Better given in the environment, or by files of their own:
+        password_file and so on.
     alerts_topic: is told of every alert that opens or is resolved, at least once; made when it is not there. Empty:
         none.
     """
@@ -38,6 +40,8 @@ class Kafka(Section, frozen=True):
     client: dict[str, str | int | bool] = msgspec.field(default_factory=dict)
     password: Secret = Secret("")
 
+    key_password: Secret = Secret("")
+    oauth_secret: Secret = Secret("")
 
 class EventTime(Section, frozen=True):
     """When is it: see the guarantees in the README.
@@ -191,7 +195,12 @@ class Retention(Section, frozen=True):
 
 
 class ClickHouse(Section, frozen=True):
-    """Where rows go, over ClickHouse's HTTP interface. password is better given in the environment."""
+    """Where rows go, over ClickHouse's HTTP interface.
+
+    password: better given in the environment, or in a file of its own by password_file.
+    secure: over TLS. ca_file: who vouches for ClickHouse's certificate; the usual authorities when empty.
+    cert_file, key_file: a certificate of ours, with its key; without a password it is also the login. PEM files.
+    """
 
     host: str = "127.0.0.1"
     port: Port = 8123
@@ -200,6 +209,9 @@ class ClickHouse(Section, frozen=True):
     password: Secret = Secret("")
     secure: bool = False
     retention: Retention = Retention()
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
 
 
 class Worker(Section, frozen=True):

@@ -3,6 +3,7 @@
 import logging
 import math
 import re
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client as Client  # flows name the type from here
 from clickhouse_connect.driver.exceptions import Error, OperationalError
 from clickhouse_connect.driver.httpclient import HttpClient
+
+from infra.clickhouse import tls
 
 CONNECT_TIMEOUT_S = 10
 ANSWER_TIMEOUT_S = 60
@@ -66,7 +69,11 @@ class ClickHouseError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where ClickHouse is and as whom to speak to it. secure: HTTPS."""
+    """Where ClickHouse is and as whom to speak to it.
+
+    secure: HTTPS. ca_file: who vouches for its certificate, PEM; the usual authorities when empty.
+    cert_file, key_file: our certificate, PEM; without a password it is also the login.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8123
@@ -74,6 +81,9 @@ class Address:
     username: str = "default"
     password: str = field(default="", repr=False)
     secure: bool = False
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -86,6 +96,8 @@ def connect(address: Address, *, wait_s: float = 0, stop: Event | None = None) -
     stop: once set, waiting is given up.
     The database need not exist yet. Use it in `with`, or close() it. Raises ClickHouseError.
     """
+    if wrong := tls.wrong_file(address):
+        raise ClickHouseError(wrong)
     stop = stop or Event()
     outage = Outage(str(address))
     deadline_s = time.monotonic() + wait_s
@@ -107,6 +119,11 @@ def _connect(address: Address) -> Client:
         username=address.username,
         password=address.password,
         secure=address.secure,
+        ca_cert=address.ca_file or None,
+        client_cert=address.cert_file or None,
+        client_cert_key=address.key_file or None,
+        # "mutual": the certificate is the login; "strict": it comes beside user and password.
+        tls_mode="strict" if address.password else "mutual",
         connect_timeout=CONNECT_TIMEOUT_S,
         send_receive_timeout=ANSWER_TIMEOUT_S,
         # A session would make the server run this client's requests one after another.
@@ -176,15 +193,23 @@ def _explain(error: Error, what: str, where: str) -> ClickHouseError:
         message = f"{where} answers like no ClickHouse: HTTP status {status[1]} for {what}: {_WHERE}"
         return ClickHouseError(message, transient=int(status[1]) >= 500 or status[1] in ("408", "425", "429"))
     if isinstance(error, OperationalError):
-        return ClickHouseError(f"ClickHouse at {where} does not answer ({_root(error)}): {_WHERE}", transient=True)
+        root = _root(error)
+        if refusal := tls.refusal(root):
+            return ClickHouseError(f"ClickHouse at {where}: {refusal}")
+        return ClickHouseError(f"ClickHouse at {where} does not answer ({_word(root)}): {_WHERE}", transient=True)
     return ClickHouseError(f"ClickHouse at {where}, {what}: {text}")
 
 
-def _root(error: BaseException) -> str:
-    """What the operating system said, in words, or the kind of the first error."""
-    inner = error.__cause__ or error.__context__
-    if inner is not None:
-        return _root(inner)
+def _root(error: BaseException) -> BaseException:
+    wrapped = next((one for one in error.args if isinstance(one, BaseException)), None)  # as urllib3 does
+    inner = error.__cause__ or error.__context__ or wrapped
+    return error if inner is None else _root(inner)
+
+
+def _word(error: BaseException) -> str:
+    """What the operating system said, in words, or the kind of error."""
+    if isinstance(error, ssl.SSLEOFError):
+        return "it ends the connection at once; if it wants a certificate, check clickhouse.cert_file"
     return (isinstance(error, OSError) and error.strerror) or type(error).__name__
 
 

@@ -6,6 +6,7 @@ KafkaFailure                a user can act on the message
 +-- DeliveryFailed          messages were not delivered
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -51,13 +52,20 @@ _REFUSED = {
     KafkaError.SASL_AUTHENTICATION_FAILED: "check sasl.* in [kafka.client] and kafka.password",
     KafkaError.UNSUPPORTED_SASL_MECHANISM: "check sasl.mechanism in [kafka.client]",
     KafkaError.ILLEGAL_SASL_STATE: "check security.protocol in [kafka.client]",
-    KafkaError._SSL: "check ssl.* and security.protocol in [kafka.client]",
+    KafkaError._SSL: "check ssl.ca.location and security.protocol in [kafka.client], and whether the certificate expired",
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "grant this user the right on the cluster",
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "grant this user Read and Describe (to produce: Write) on the topic",
     KafkaError.GROUP_AUTHORIZATION_FAILED: "grant this user Read on the group, or change kafka.group",
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "grant this user IdempotentWrite on the cluster",
 }
 """Errors that waiting does not heal, and what to do."""
+
+_ALERT = re.compile(r"alert ([\w ]+): SSL alert number")
+_FILE = re.compile(r"(ssl\.[\w.]+) failed: (?:error:\w+:)?(.*)")
+_NOISE = re.compile(
+    r"^\w+://\S+: |error:\w+:|: broker certificate could not be verified,.*$| \(after \d+ms in state.*$"
+)
+"""What librdkafka says around the reason why a handshake failed."""
 
 
 class KafkaFailure(Exception):
@@ -82,12 +90,14 @@ class Connection:
 
     bootstrap: "host:port", several with commas.
     client: any librdkafka setting by its own name (SASL, TLS, tuning).
-    password: becomes sasl.password.
+    password, key_password, oauth_secret: become sasl.password, ssl.key.password, sasl.oauthbearer.client.secret.
     """
 
     bootstrap: str = "127.0.0.1:9092"
     client: Mapping[str, str | int | bool] = field(default_factory=dict, repr=False)
     password: str = field(default="", repr=False)
+    key_password: str = field(default="", repr=False)
+    oauth_secret: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         if taken := sorted(_OURS & self.client.keys()):
@@ -105,8 +115,12 @@ class Connection:
         }
         if all(server.strip().startswith(_LOOPBACK) for server in self.bootstrap.split(",")):
             config["broker.address.family"] = "v4"  # "localhost" is ::1 too, where the embedded broker is not
-        if self.password:
-            config["sasl.password"] = self.password
+        secrets = {
+            "sasl.password": self.password,
+            "ssl.key.password": self.key_password,
+            "sasl.oauthbearer.client.secret": self.oauth_secret,
+        }
+        config |= {name: secret for name, secret in secrets.items() if secret}
         return {**config, **settings, **self.client}
 
     @contextmanager
@@ -120,6 +134,13 @@ class Connection:
     def failure(self, error: KafkaError, *, topic: str = "") -> KafkaFailure:
         """What an error of librdkafka means."""
         code, where = error.code(), f"topic {topic}: " if topic else ""
+        if alert := _ALERT.search(error.str()):
+            return KafkaFailure(
+                f"{where}Kafka at {self.bootstrap} wants a certificate of ours, and not the one it got ({alert[1]}): "
+                "check ssl.certificate.location and ssl.key.location in [kafka.client]"
+            )
+        if "certificate verify failed" in error.str():
+            code = KafkaError._SSL  # librdkafka tells of the same handshake as a connection that failed, too
         if code in _AWAY:
             said = error.str().removeprefix(f"{self.bootstrap}/bootstrap: ")
             advice = "is it running, and is kafka.bootstrap right? (`streamgauge up` starts one on this machine)"
@@ -129,9 +150,17 @@ class Connection:
                 f"{where}no such topic or partition at {self.bootstrap}: create it, or correct its name"
             )
         if code in _REFUSED:
-            return KafkaFailure(f"{where}Kafka at {self.bootstrap} refuses: {error.str()}: {_REFUSED[code]}")
+            said = _NOISE.sub("", error.str())
+            return KafkaFailure(f"{where}Kafka at {self.bootstrap} refuses: {said}: {_REFUSED[code]}")
         if error.fatal():
             return KafkaFailure(f"{where}the client of Kafka at {self.bootstrap} gave up, start again: {error.str()}")
+        if file := _FILE.search(error.str()):
+            name, why = file.groups()
+            # Only the name of a file: others hold the key itself.
+            given = f"{name} = {self.client.get(name)!r}" if name.endswith(".location") else name
+            return KafkaFailure(
+                f"kafka.client: {given}: {why}; expected a PEM file that can be read, a key with its certificate"
+            )
         if code == KafkaError._INVALID_ARG:
             return KafkaFailure(f"kafka.client: {error.str()}")
         return KafkaFailure(f"{where}Kafka at {self.bootstrap}: {error.str()} [{error.name()}]")
