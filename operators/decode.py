@@ -1,7 +1,7 @@
 """Payload bytes to columns, a whole batch of messages a call; what cannot be read becomes rejects.
 
-The kind of a payload is seen from its content: one JSON object, a JSON array of objects, NDJSON (one object a line), or
-an Arrow IPC stream or file. A bad element never takes its neighbours with it.
+The kind of a payload is seen from its content: one JSON object, a JSON array of objects, NDJSON (one object a line), an
+Arrow IPC stream or file, or what a schema registry frames. A bad element never takes its neighbours with it.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ import numpy as np
 from operators.batches import Codes, Floats, Ints, Labels, Messages
 from operators.decode_arrow import ArrowRefused, is_arrow, read_table, row_text, to_columns
 from operators.decode_json import explain, is_array, split
+from operators.framed import Refused, Schemas, is_framed
 from operators.reading_columns import ReadingColumns
 from operators.records import Reading
 from operators.rejects import Fault, Reject
@@ -50,9 +51,19 @@ class Decoded:
     rejects: list[Reject]
 
 
-def decode(messages: Messages, codes: SeriesCodes, *, max_payload_bytes: int, max_ahead_ms: int) -> Decoded:
-    """Decode messages; any payload is answered by readings or rejects, none raises."""
-    batch = _Batch(messages, codes, max_payload_bytes)
+def decode(
+    messages: Messages,
+    codes: SeriesCodes,
+    *,
+    max_payload_bytes: int,
+    max_ahead_ms: int,
+    schemas: Schemas | None = None,
+) -> Decoded:
+    """Decode messages; any payload is answered by readings or rejects, none raises.
+
+    schemas: those of framed payloads, all of them (`Schemas.missing`); without it such are no payloads.
+    """
+    batch = _Batch(messages, codes, max_payload_bytes, schemas)
     for number in batch.add_single_objects():
         batch.add_other(number)
     return batch.finish(max_ahead_ms)
@@ -61,8 +72,9 @@ def decode(messages: Messages, codes: SeriesCodes, *, max_payload_bytes: int, ma
 class _Batch:
     """Collects columns and rejects; single objects come first, elements of other payloads after them."""
 
-    def __init__(self, messages: Messages, codes: SeriesCodes, max_payload_bytes: int) -> None:
+    def __init__(self, messages: Messages, codes: SeriesCodes, max_payload_bytes: int, schemas: Schemas | None) -> None:
         self._messages = messages
+        self._schemas = schemas
         self._max_payload_bytes = max_payload_bytes
         self._codes = codes
         self._columns = ReadingColumns(codes)
@@ -78,6 +90,10 @@ class _Batch:
         two broken halves in two messages for one reading.
         """
         payloads, limit = self._messages.payloads, self._max_payload_bytes
+        framed: list[int] = []
+        if self._schemas is not None:
+            framed = [n for n, one in enumerate(payloads) if one is not None and is_framed(one) and len(one) <= limit]
+            payloads = _without(payloads, framed)
         for start in range(0, len(payloads), _CHUNK):
             readings: list[Reading] = []
             for number, payload in enumerate(payloads[start : start + _CHUNK], start):
@@ -89,7 +105,24 @@ class _Batch:
                 except _UNREADABLE:
                     self._others.append(number)
             self._columns.add(readings)
-        return self._others
+        return self._others if self._schemas is None else self._add_framed(framed, self._schemas)
+
+    def _add_framed(self, framed: list[int], schemas: Schemas) -> list[int]:
+        """Decode what a schema registry frames; return the numbers of messages that are left."""
+        payloads = self._messages.payloads
+        for start in range(0, len(framed), _CHUNK):
+            readings, taken = [], []
+            for number in framed[start : start + _CHUNK]:
+                try:
+                    readings.append(schemas.read(payloads[number] or b""))
+                except Refused as refused:
+                    self._reject(number, refused.fault)
+                else:
+                    taken.append(number)
+            self._columns.add(readings)
+            self._element_message.append(np.array(taken, np.int64))
+            self._element_idx.append(np.zeros(len(taken), np.int32))
+        return sorted(set(self._others) - set(framed)) if framed else self._others
 
     def add_other(self, number: int) -> None:
         """Decode a message that is anything but one good JSON object."""
@@ -191,17 +224,28 @@ class _Batch:
         return _in_order(decoded, faults)
 
     def _reject_rows(self, decoded: Decoded, faults: dict[int, Fault]) -> None:
-        opened, piece = -1, _pieces(b"")
+        opened, piece = -1, _pieces(b"", None)
         for row in sorted(faults):
             number, idx = int(decoded.message[row]), int(decoded.idx[row])
             if number != opened:
-                opened, piece = number, _pieces(self._messages.payloads[number] or b"")
+                opened, piece = number, _pieces(self._messages.payloads[number] or b"", self._schemas)
             self._rejects.append(Reject(number, idx, faults[row], piece(idx)))
         self._rejects.sort(key=lambda reject: (reject.message, reject.idx))
 
 
-def _pieces(payload: bytes) -> Callable[[int], bytes]:
+def _without(payloads: list[bytes | None], numbers: list[int]) -> list[bytes | None]:
+    if not numbers:
+        return payloads
+    rest = payloads.copy()
+    for number in numbers:
+        rest[number] = None
+    return rest
+
+
+def _pieces(payload: bytes, schemas: Schemas | None) -> Callable[[int], bytes]:
     """What a payload holds at a position, for the dead letters."""
+    if schemas is not None and is_framed(payload):
+        return lambda _: payload
     if is_arrow(payload):
         return partial(row_text, read_table(payload, max_rows=MAX_ELEMENTS))
     return split(payload).__getitem__

@@ -78,7 +78,7 @@ def explain(piece: bytes, error: Exception) -> Fault:
         except (msgspec.DecodeError, RecursionError) as deeper:
             error = deeper  # a wrong field came first, but the whole is no JSON
         else:
-            return _explain_field(str(error))
+            return explain_field(str(error))
     if isinstance(error, RecursionError):
         return Fault("bad_json", "nested too deeply")
     if found := re.search(r"invalid character \(byte (\d+)\)", str(error)):
@@ -90,11 +90,16 @@ def explain(piece: bytes, error: Exception) -> Fault:
     except UnicodeDecodeError as undecodable:
         byte = piece[undecodable.start]
         detail = f"not UTF-8 text: byte 0x{byte:02x} at position {undecodable.start}; send JSON or Arrow IPC"
-        return Fault("not_utf8", detail)
-    return Fault("bad_json", _continued(str(error)))
+        return Fault("not_utf8", detail + _hint(piece))
+    return Fault("bad_json", _continued(str(error)) + _hint(piece))
 
 
-def _explain_field(error: str) -> Fault:
+def _hint(piece: bytes) -> str:
+    return "; if a schema registry frames it, name that in schemas.url" if piece[:1] == b"\0" else ""
+
+
+def explain_field(error: str) -> Fault:
+    """What msgspec says of a value that is no reading."""
     message, _, path = error.partition(" - at `$")
     field = path.rstrip("`").lstrip(".")
     if missing := re.search(r"missing required field `(\w+)`", message):

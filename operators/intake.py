@@ -8,6 +8,7 @@ import numpy as np
 from models.slots import runs
 from operators.batches import LATE, ON_TIME, Ints, Messages, ReadingBatch, Rows
 from operators.decode import Decoded, decode
+from operators.framed import Schemas
 from operators.registry import Registry
 from operators.reject_limit import RejectLimit
 from operators.rejects import to_rows
@@ -106,7 +107,10 @@ class IntakeConfig:
 
 
 class PartitionIntake:
-    """The Intake of one partition: what comes out depends on the partition's contents only, not on its batches."""
+    """The Intake of one partition: what comes out depends on the partition's contents only, not on its batches.
+
+    schemas: those of payloads that a schema registry frames; must know all that occur.
+    """
 
     def __init__(
         self,
@@ -116,7 +120,9 @@ class PartitionIntake:
         config: IntakeConfig,
         registry: Registry,
         state: SourceState | None = None,
+        schemas: Schemas | None = None,
     ) -> None:
+        self._schemas = schemas
         self._topic, self._partition = topic, partition
         self._config, self._registry = config, registry
         self._codes = SeriesCodes(registry)
@@ -137,8 +143,8 @@ class PartitionIntake:
             self._codes,
             max_payload_bytes=self._config.max_payload_bytes,
             max_ahead_ms=self._config.max_ahead_ms,
+            schemas=self._schemas,
         )
-        rejects = decoded.rejects
         rejects = decoded.rejects
         self._limit.count(decoded.message, decoded.idx, rejects, messages.offsets)
         readings = self._stamp(decoded, messages.offsets) if len(decoded.message) else None

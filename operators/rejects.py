@@ -15,6 +15,9 @@ Reason = Literal[
     "not_utf8",  # neither UTF-8 text nor Arrow IPC
     "bad_json",  # not JSON, nested too deeply, or cut off
     "bad_arrow",  # Arrow IPC that cannot be read
+    "unknown_schema",  # names a schema that the schema registry does not know
+    "bad_schema",  # names a schema that cannot be a reading's
+    "schema_mismatch",  # bytes that do not fit the schema they name
     "missing_field",  # sensor_id, value or timestamp is absent or null
     "wrong_type",  # a field of another type than its own, or an element that is no object
     "text_length",  # a text that is empty or longer than its field allows

@@ -86,6 +86,7 @@ def test_a_bad_payload_is_refused_alone(reason: str, payload: bytes) -> None:
 
 def test_the_examples_cover_the_vocabulary() -> None:
     elsewhere = {"null_payload", "empty_payload", "too_large", "bad_arrow", "unknown_type"}
+    elsewhere |= {"unknown_schema", "bad_schema", "schema_mismatch"}
     assert {reason for reason, _ in SPOILT} | elsewhere == set(REASONS)
 
 

@@ -18,6 +18,10 @@ INSTRUMENTED: dict[str, tuple[str, ...]] = {
         *("operators.decode", "operators.decode_arrow", "operators.arrow_size", "operators.reading_columns"),
         *("operators.timestamps", "operators.series_codes", "operators.rejects", "operators.intake"),
     ),
+    "schemas": (
+        *("operators.decode", "operators.framed", "operators.schema_fields", "operators.decode_avro"),
+        *("operators.decode_protobuf", "operators.decode_json_schema", "operators.decode_json"),
+    ),
     "config": ("flows.configuration", "flows.settings", "flows.settings_types", "infra.simulate.config", "tomllib"),
     "http": ("infra.observe.health", "http.server"),
     "registry": ("infra.registry", "tomllib"),

@@ -10,6 +10,7 @@ from flows.settings import EventTime, Settings
 from infra.clickhouse.encode import to_arrow
 from operators.batches import Messages, Rows
 from operators.decode_arrow import is_arrow, read_table
+from operators.framed import Schemas
 from operators.intake import IntakeBatch, PartitionIntake
 from operators.registry import Registry
 from operators.rejects import REASONS
@@ -29,9 +30,9 @@ _PARTS = Parts(
 )
 
 
-def check(data: bytes) -> str:
+def check(data: bytes, schemas: Schemas | None = None) -> str:
     """AssertionError when the message, an element of it, or a neighbour is lost."""
-    batch = _intake(data, alone=False)
+    batch = _intake(data, schemas)
     readings = batch.readings
     assert readings is not None
     rejects = [] if batch.rejects is None else batch.rejects.to_dicts()
@@ -57,10 +58,9 @@ def check(data: bytes) -> str:
     return rejects[0]["reason"] if rejects else "read"
 
 
-def _intake(data: bytes, *, alone: bool) -> IntakeBatch:
-    payloads = [data] if alone else [_GOOD, data, _GOOD]
-    messages = Messages(list(payloads), np.arange(len(payloads)), np.full(len(payloads), NOW_MS))
-    return PartitionIntake("fuzz", 0, config=CONFIG, registry=Registry(), state=None).feed(messages)
+def _intake(data: bytes, schemas: Schemas | None) -> IntakeBatch:
+    messages = Messages([_GOOD, data, _GOOD], np.arange(3), np.full(3, NOW_MS))
+    return PartitionIntake("fuzz", 0, config=CONFIG, registry=Registry(), state=None, schemas=schemas).feed(messages)
 
 
 def _holds_nothing(data: bytes) -> bool:
