@@ -1,4 +1,4 @@
-"""/login, /logout and /api/me."""
+"""/login, /logout, /api/me and /api/audit."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -14,21 +14,24 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from infra.console.access.caller import Caller
+from infra.console.access.caller import Caller, may
 from infra.console.access.cookies import give, session_id, take_away
-from infra.console.access.gate import LOGIN, LOGOUT, ME
+from infra.console.access.gate import AUDIT, LOGIN, LOGOUT, ME
 from infra.console.access.login import Login, Refused
 from infra.console.access.sessions import Sessions
+from infra.console.access.store import Store, as_csv
 
 _PAGE = (Path(__file__).parent / "login.html").read_text(encoding="utf-8")
 _MOST_WAITING = 20
+_AUDIT_LINES = 100_000
 _WRONG = "Name or password are not right."
 
 
 class Doors:
     """login, sessions: None where no login is asked for."""
 
-    def __init__(self, login: Login | None, sessions: Sessions | None) -> None:
+    def __init__(self, store: Store, login: Login | None, sessions: Sessions | None) -> None:
+        self._store = store
         self._login = login
         self._sessions = sessions
         # Passwords are checked one after the other: a hundred at a time would take all memory and processors.
@@ -43,6 +46,7 @@ class Doors:
                 Route(LOGIN, self._enter, methods=["POST"]),
                 Route(LOGOUT, self._leave, methods=["POST"]),
                 Route(ME, self._me),
+                Route(AUDIT, self._audit),
             ]
         )
 
@@ -87,6 +91,16 @@ class Doors:
         caller: Caller = request.state.caller
         told = {"name": caller.name, "role": caller.role, "may_act": caller.may_act, "csrf": caller.csrf}
         return JSONResponse({**told, "login": self._login is not None})
+
+    async def _audit(self, request: Request) -> Response:
+        """The newest lines, as CSV, for admins."""
+        caller: Caller = request.state.caller
+        if not may(caller.role, "admin"):
+            return JSONResponse(
+                {"error": f"{caller.name} is a {caller.role}; this takes an admin"}, HTTPStatus.FORBIDDEN
+            )
+        headers = {"content-disposition": 'attachment; filename="streamgauge-audit.csv"'}
+        return Response(as_csv(self._store.audit(0, most=_AUDIT_LINES)), media_type="text/csv", headers=headers)
 
     def close(self) -> None:
         """No password is checked any more."""

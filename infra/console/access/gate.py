@@ -13,7 +13,7 @@ from infra.console.access.headers import Receive, Scope, Send, is_local_name, sa
 from infra.console.access.sessions import Session, Sessions, csrf_token
 from infra.console.access.store import Role, Store
 
-LOGIN, LOGOUT, ME = "/login", "/logout", "/api/me"
+LOGIN, LOGOUT, ME, AUDIT = "/login", "/logout", "/api/me", "/api/audit"
 _OPEN = ("/static/", "/health/live", "/favicon.ico")
 _READING = ("GET", "HEAD")
 _MOST_BYTES = 64_000
@@ -35,8 +35,8 @@ class SessionOver(Exception):
 class Gate:
     """ASGI, around the console.
 
-    doors: serves LOGIN, LOGOUT and ME. sessions: None where no login is asked for: then everybody on this machine is
-    "local" and may do everything.
+    doors: serves LOGIN, LOGOUT, ME and AUDIT. sessions: None where no login is asked for: then everybody on this
+    machine is "local" and may do everything.
     """
 
     def __init__(self, console: Any, doors: Any, store: Store, sessions: Sessions | None, *, clock_ms: Clock) -> None:
@@ -64,7 +64,7 @@ class Gate:
             return
         if caller is not None:
             scope.setdefault("state", {})["caller"] = caller
-        if scope["path"] in (LOGIN, LOGOUT, ME):
+        if scope["path"] in (LOGIN, LOGOUT, ME, AUDIT):
             await self._doors(scope, receive, send)
             return
         if caller is not None and self._sessions is not None:

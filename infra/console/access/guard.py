@@ -36,6 +36,6 @@ def guarded(
     with closing(Store(file)) as store:
         sessions = None if rules.lifetime is None else Sessions(store, rules.lifetime)
         login = None if sessions is None else Login(store, sessions, clock_ms=clock_ms, passwords=passwords)
-        with closing(Doors(login, sessions)) as doors:
+        with closing(Doors(store, login, sessions)) as doors:
             gate: Any = Gate(console, doors.app(), store, sessions, clock_ms=clock_ms)
             yield ProxyHeadersMiddleware(gate, list(rules.proxies)) if rules.proxies else gate

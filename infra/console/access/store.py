@@ -1,13 +1,16 @@
 """Users and what was done, in one SQLite file that only its owner reads; several processes may have it open."""
 
+import csv
+import io
 import json
 import os
 import re
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -74,6 +77,16 @@ class Entry(NamedTuple):
     action: str
     target: str
     detail: str
+
+    @property
+    def time(self) -> str:
+        """RFC 3339."""
+        at = datetime.fromtimestamp(self.at_ms / 1000, UTC)
+        return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+COLUMNS = ("time", *Entry._fields[1:])
+"""Of an entry as people read it."""
 
 
 class Store:
@@ -186,6 +199,20 @@ class Store:
             if self.user(name) is None:
                 raise AccessError(f"there is no user {name!r}: `streamgauge console user list` says who there is")
             yield database
+
+
+def as_csv(entries: Iterable[Entry]) -> str:
+    """With a header."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([one.time, *map(_harmless, one[1:])] for one in entries)
+    return out.getvalue()
+
+
+def _harmless(text: str) -> str:
+    """A spreadsheet runs what begins like a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def told(detail: dict[str, Any]) -> str:

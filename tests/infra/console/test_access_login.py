@@ -156,3 +156,17 @@ def test_a_file_that_others_may_read_is_closed_to_them(tmp_path: Path) -> None:
     file.touch(0o644)
     Store(file).record(Entry(0, "a", "", "b", "", ""))
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_admins_see_the_audit(tmp_path: Path) -> None:
+    with site(tmp_path) as console:
+        console.users()
+        Store(console.file).record(Entry(0, "=1+1", "", "b", "", ""))
+        assert [console.logged_in(name).get("/api/audit").status_code for name in ("vera", "otto")] == [403, 403]
+        told = console.logged_in("anna").get("/api/audit")
+        assert told.headers["content-type"].startswith("text/csv")
+        lines = told.text.splitlines()
+        assert lines[0] == "time,actor,address,action,target,detail"
+        assert lines[1].startswith("1970-01-12T13:46:40.000Z,root,,user added,vera,")
+        assert lines[4].split(",")[1] == "'=1+1", "no formula for a spreadsheet"
+        assert lines[-1].split(",")[1:4] == ["anna", "203.0.113.9", "login"]
