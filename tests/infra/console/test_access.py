@@ -109,10 +109,15 @@ def test_logging_out_ends_this_session_alone(tmp_path: Path) -> None:
 
 
 def test_another_password_or_role_logs_out_everywhere(tmp_path: Path) -> None:
+    def remove_and_add(users: Users) -> None:
+        users.remove("vera")
+        users.add("vera", "viewer", PASSWORD)
+
     with site(tmp_path) as console:
         changes: tuple[Callable[[Users], None], ...] = (
             lambda users: users.change_password("vera", "another long password"),
             lambda users: users.change_role("vera", "operator"),
+            remove_and_add,
             lambda users: users.remove("vera"),
         )
         for change in changes:
