@@ -51,8 +51,8 @@ chaos: $(READY) ## 100 faults under load, and the tables as if nothing had been;
 	$(BIN)/python -m tests.chaos $(ARGS)
 
 lock: $(READY) ## renew both lock files from pyproject.toml
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements.lock pyproject.toml
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --all-extras -o requirements-dev.lock pyproject.toml
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -c requirements-dev.lock -o requirements.lock pyproject.toml
 
 clean: ## remove the environment and everything the demo stored
 	rm -rf $(VENV) .streamgauge .pytest_cache .mypy_cache .ruff_cache .hypothesis
