@@ -27,6 +27,7 @@ COMMANDS = {
     "train": ("train:train", "Train a TFLite model on normal readings, without TensorFlow."),
     "query": ("query:query", "Ask ClickHouse."),
     "rebuild": ("rebuild:rebuild", "Compute a past range once more: new windows, late data, corrected settings."),
+    "console": ("console:app", "Live pages over what is stored: sensors, windows, detection, alerts, health."),
     "grafana": ("grafana:app", "Dashboards and alert rules over ClickHouse, into a Grafana."),
     "db": ("db:app", "The tables in ClickHouse."),
     "audit": ("audit:audit_command", "Is everything that was read stored, and once?"),

@@ -9,7 +9,7 @@ import numpy as np
 from flows.parts import own_features
 from flows.production import registry
 from flows.settings import Settings
-from infra.clickhouse.client import Address, connect
+from infra.clickhouse.client import Address, Client, connect
 from infra.clickhouse.reading import StoredReading, asset_verdict, find, neighbours, read_before
 from infra.clickhouse.registry import load_registry
 from models.feature import Feature
@@ -53,21 +53,26 @@ class Explanation:
 def explain(settings: Settings, address: Address, *, sensor_id: str, time_ms: int) -> Explanation:
     """Of the sensor's reading nearest to a time. Raises UnknownReading, ClickHouseError."""
     with connect(address) as client:
-        stored = find(client, sensor_id=sensor_id, time_ms=time_ms)
-        reading = stored.reading
-        known = registry(settings, load_registry(client))
-        series = Series(*(reading[name] for name in Series._fields))
-        low, high = known.limits(series)
-        before = read_before(client, reading, most=MOST_FLAT + 1)
-        return Explanation(
-            stored,
-            neighbours(client, reading, each_side=EACH_SIDE),
-            asset_verdict(client, reading),
-            _features(before, known.time_zone(series), own_features(settings)),
-            low,
-            high,
-            _threshold(before, settings.verdict.false_alarms_per_week),
-        )
+        return explain_from(client, settings, sensor_id=sensor_id, time_ms=time_ms)
+
+
+def explain_from(client: Client, settings: Settings, *, sensor_id: str, time_ms: int) -> Explanation:
+    """The same, through a connection there is."""
+    stored = find(client, sensor_id=sensor_id, time_ms=time_ms)
+    reading = stored.reading
+    known = registry(settings, load_registry(client))
+    series = Series(*(reading[name] for name in Series._fields))
+    low, high = known.limits(series)
+    before = read_before(client, reading, most=MOST_FLAT + 1)
+    return Explanation(
+        stored,
+        neighbours(client, reading, each_side=EACH_SIDE),
+        asset_verdict(client, reading),
+        _features(before, known.time_zone(series), own_features(settings)),
+        low,
+        high,
+        _threshold(before, settings.verdict.false_alarms_per_week),
+    )
 
 
 def _features(rows: list[Row], zone: str, own: list[Feature]) -> list[FeatureValue]:

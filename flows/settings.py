@@ -6,6 +6,7 @@ import msgspec
 
 from flows.settings_alerts import DEFAULT_ALERTS
 from flows.settings_alerts import Alert as Alert
+from flows.settings_console import Console as Console
 from flows.settings_edges import Http as Http
 from flows.settings_edges import Mqtt as Mqtt
 from flows.settings_grafana import Grafana as Grafana
@@ -358,5 +359,6 @@ class Settings(Section, frozen=True):
     mqtt: Mqtt = Mqtt()
     http: Http = Http()
     grafana: Grafana = Grafana()
+    console: Console = Console()
     data_dir: str = ".streamgauge"
     """Where the embedded broker and ClickHouse keep their data."""

@@ -36,6 +36,6 @@ class Caller:
         """Acknowledge, silence."""
         return may(self.role, _ACTING)
 
-    def record(self, action: str, target: str, **detail: Any) -> None:
+    def record(self, action: str, target: str, /, **detail: Any) -> None:
         """What was done, into the audit."""
         self.write(Entry(self.clock_ms(), self.name, self.address, action, target, told(detail)))

@@ -1,0 +1,1 @@
+"""What each page can be asked for."""

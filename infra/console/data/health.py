@@ -1,0 +1,5 @@
+"""The page Health."""
+
+from infra.console.dataset import Dataset
+
+DATASETS: tuple[Dataset, ...] = ()

@@ -1,0 +1,49 @@
+"""What can be chosen: locations, types, sensors, windows."""
+
+from infra.console.dataset import Ask, Dataset
+from infra.console.table import Table
+
+_MOST = 500
+
+
+def sensors(ask: Ask) -> Table:
+    """Sensors that were read in the last week, with place and type; of those chosen, and `search` within their name."""
+    sql = f"""
+        SELECT sensor_id, any(sensor_type) AS sensor_type, any(location) AS location, any(unit) AS unit,
+            max(time) AS last
+        FROM readings
+        WHERE time >= fromUnixTimestamp64Milli({{from_ms:Int64}}) AND {ask.scope.chosen(sensor=None)}
+            AND (empty({{search:String}}) OR positionCaseInsensitiveUTF8(sensor_id, {{search:String}}) > 0)
+        GROUP BY sensor_id ORDER BY sensor_id LIMIT {_MOST}"""
+    return ask.table(sql, search=ask.text("search"))
+
+
+def places(ask: Ask) -> Table:
+    """Locations and types there are, with how many sensors each pair has."""
+    return ask.table(
+        """
+        SELECT location, sensor_type, uniq(sensor_id) AS sensors FROM readings
+        WHERE time >= fromUnixTimestamp64Milli({from_ms:Int64})
+        GROUP BY location, sensor_type ORDER BY location, sensor_type"""
+    )
+
+
+def windows(ask: Ask) -> Table:
+    """Windows that are stored: name, size, hop, and what they are grouped by."""
+    return ask.table(
+        """
+        SELECT window, any(size_ms) AS size_ms, any(hop_ms) AS hop_ms, arrayFilter(
+            (name, there) -> there,
+            ['location', 'sensor_type', 'asset_id', 'unit', 'sensor_id', 'topic'],
+            [max(location != ''), max(sensor_type != ''), max(asset_id != ''), max(unit != ''), max(sensor_id != ''),
+                max(topic != '')]) AS by
+        FROM windows WHERE start >= fromUnixTimestamp64Milli({from_ms:Int64})
+        GROUP BY window ORDER BY size_ms, window"""
+    )
+
+
+DATASETS = (
+    Dataset("sensors", "sensors that were read in the range, at most 500", sensors),
+    Dataset("places", "locations and types, with how many sensors each pair has", places),
+    Dataset("windows", "windows that are stored", windows),
+)

@@ -1,0 +1,5 @@
+"""The page Windows."""
+
+from infra.console.dataset import Dataset
+
+DATASETS: tuple[Dataset, ...] = ()

@@ -1,0 +1,4 @@
+export const title = "Alerts";
+
+export function mount(root, ctx) {
+}

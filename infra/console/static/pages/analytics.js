@@ -1,0 +1,4 @@
+export const title = "Analytics";
+
+export function mount(root, ctx) {
+}

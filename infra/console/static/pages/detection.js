@@ -1,0 +1,4 @@
+export const title = "Detection";
+
+export function mount(root, ctx) {
+}

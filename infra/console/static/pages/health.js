@@ -1,0 +1,4 @@
+export const title = "Health";
+
+export function mount(root, ctx) {
+}

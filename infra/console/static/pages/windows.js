@@ -1,0 +1,4 @@
+export const title = "Windows";
+
+export function mount(root, ctx) {
+}
