@@ -27,6 +27,7 @@ def clickhouse_address(settings: Settings) -> "Address":
         ca_file=place.ca_file,
         cert_file=place.cert_file,
         key_file=place.key_file,
+        cluster=place.cluster,
     )
 
 

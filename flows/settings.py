@@ -11,6 +11,7 @@ from flows.settings_edges import Http as Http
 from flows.settings_edges import Mqtt as Mqtt
 from flows.settings_grafana import Grafana as Grafana
 from flows.settings_notify import Notify
+from flows.settings_schemas import SchemaRegistry
 from flows.settings_types import Count, Name, Port, Section, Share
 from flows.settings_types import Duration as Duration
 from flows.settings_types import Secret as Secret
@@ -40,9 +41,9 @@ class Kafka(Section, frozen=True):
     max_payload_bytes: Count = 1_000_000
     client: dict[str, str | int | bool] = msgspec.field(default_factory=dict)
     password: Secret = Secret("")
-
     key_password: Secret = Secret("")
     oauth_secret: Secret = Secret("")
+
 
 class EventTime(Section, frozen=True):
     """When is it: see the guarantees in the README.
@@ -201,6 +202,8 @@ class ClickHouse(Section, frozen=True):
     password: better given in the environment, or in a file of its own by password_file.
     secure: over TLS. ca_file: who vouches for ClickHouse's certificate; the usual authorities when empty.
     cert_file, key_file: a certificate of ours, with its key; without a password it is also the login. PEM files.
+    cluster: the name of a ClickHouse cluster (of its remote_servers) over which the tables are spread and replicated;
+        empty: one server. See docs/clickhouse.md.
     """
 
     host: str = "127.0.0.1"
@@ -209,10 +212,11 @@ class ClickHouse(Section, frozen=True):
     username: str = "default"
     password: Secret = Secret("")
     secure: bool = False
-    retention: Retention = Retention()
     ca_file: str = ""
     cert_file: str = ""
     key_file: str = ""
+    cluster: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]*$")] = ""
+    retention: Retention = Retention()
 
 
 class Worker(Section, frozen=True):
@@ -352,6 +356,7 @@ class Settings(Section, frozen=True):
     notify: Notify = Notify()
     sensor_types: dict[str, SensorType] = msgspec.field(default_factory=DEFAULT_TYPES.copy)
     registry: Registry = Registry()
+    schemas: SchemaRegistry = SchemaRegistry()
     clickhouse: ClickHouse = ClickHouse()
     worker: Worker = Worker()
     observe: Observe = Observe()

@@ -31,7 +31,7 @@ def init(context: typer.Context) -> None:
     """
     invocation: Invocation = context.obj
     with invocation.clickhouse() as address:
-        done = migrate.init(connect(address), retention=retention(invocation.settings))
+        done = migrate.init(connect(address), retention=retention(invocation.settings), cluster=address.cluster)
     for line in done or ["everything is up to date"]:
         typer.echo(line)
 

@@ -15,7 +15,7 @@ from clickhouse_connect.driver.client import Client as Client  # flows name the 
 from clickhouse_connect.driver.exceptions import Error, OperationalError
 from clickhouse_connect.driver.httpclient import HttpClient
 
-from infra.clickhouse import tls
+from infra.clickhouse import cluster, tls
 
 CONNECT_TIMEOUT_S = 10
 ANSWER_TIMEOUT_S = 60
@@ -73,6 +73,7 @@ class Address:
 
     secure: HTTPS. ca_file: who vouches for its certificate, PEM; the usual authorities when empty.
     cert_file, key_file: our certificate, PEM; without a password it is also the login.
+    cluster: the name of the cluster whose servers hold the tables, see infra/clickhouse/cluster.py; empty: one server.
     """
 
     host: str = "127.0.0.1"
@@ -84,6 +85,7 @@ class Address:
     ca_file: str = ""
     cert_file: str = ""
     key_file: str = ""
+    cluster: str = ""
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -118,6 +120,7 @@ def _connect(address: Address) -> Client:
         port=address.port,
         username=address.username,
         password=address.password,
+        settings=cluster.SETTINGS if address.cluster else None,
         secure=address.secure,
         ca_cert=address.ca_file or None,
         client_cert=address.cert_file or None,

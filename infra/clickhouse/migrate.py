@@ -9,6 +9,7 @@ from typing import Literal
 from clickhouse_connect.driver.client import Client
 
 from infra.clickhouse.client import ClickHouseError, explained
+from infra.clickhouse.cluster import local_name, on_cluster
 from operators.records import TABLES
 
 FOLDER = Path(__file__).parent / "migrations"
@@ -83,16 +84,18 @@ def migrations(folder: Path = FOLDER) -> list[Migration]:
     return sorted(found, key=lambda migration: migration.number)
 
 
-def init(client: Client, *, retention: Retention | None = None, folder: Path = FOLDER) -> list[str]:
+def init(client: Client, *, retention: Retention | None = None, cluster: str = "", folder: Path = FOLDER) -> list[str]:
     """Create the client's database when it is missing, apply pending migrations, set retention where it differs.
 
+    cluster: the name of the cluster on whose servers this is done; empty: on this server alone.
     Returns what was done, one line each; empty when all was up to date. Running it again, or from two places at once,
     does no harm. Raises ClickHouseError.
     """
     done: list[str] = []
     with explained("db init", client):
         if not _database_exists(client):
-            client.command(f"CREATE DATABASE IF NOT EXISTS `{client.database}`", use_database=False)
+            everywhere = f" ON CLUSTER `{cluster}`" if cluster else ""
+            client.command(f"CREATE DATABASE IF NOT EXISTS `{client.database}`{everywhere}", use_database=False)
             done.append(f"created database {client.database}")
     states = {state.number: state for state in status(client, folder=folder)}
     edited = [state.name for state in states.values() if state.state == "edited"]
@@ -102,13 +105,13 @@ def init(client: Client, *, retention: Retention | None = None, folder: Path = F
             "and make the change in a new file with the next number"
         )
     with explained("db init", client):
-        client.command(_RECORD)
+        _run(client, _RECORD, cluster)
         for migration in migrations(folder):
             if states[migration.number].state == "pending":
-                _apply(client, migration)
+                _apply(client, migration, cluster)
                 done.append(f"applied {migration.name}")
         if retention is not None:
-            done += _apply_retention(client, retention)
+            done += _apply_retention(client, retention, cluster)
     return done
 
 
@@ -139,20 +142,27 @@ def _applied(client: Client) -> dict[int, tuple[str, str]]:
     return {number: (name, sha256) for number, name, sha256 in rows}
 
 
-def _apply(client: Client, migration: Migration) -> None:
+def _run(client: Client, statement: str, cluster: str) -> None:
+    for one in on_cluster(statement, cluster) if cluster else [statement]:
+        client.command(one)
+
+
+def _apply(client: Client, migration: Migration, cluster: str) -> None:
     for statement in migration.statements:
-        client.command(statement)
+        _run(client, statement, cluster)
     row = [migration.number, migration.name, migration.sha256]
     client.insert("schema_migrations", [row], column_names=["number", "name", "sha256"])
 
 
-def _apply_retention(client: Client, retention: Retention) -> list[str]:
+def _apply_retention(client: Client, retention: Retention, cluster: str) -> list[str]:
     done = []
     sql = "SELECT name, extract(engine_full, 'TTL (.*?)( SETTINGS|$)') FROM system.tables WHERE database = {db:String}"
     live = {row[0]: row[1] for row in client.query(sql, parameters={"db": client.database}).result_rows}
     for table in TABLES:
         seconds = retention.seconds(table)
-        if seconds is not None and live.get(table) != f"stored_at + toIntervalSecond({seconds})":
-            client.command(f"ALTER TABLE {table} MODIFY TTL stored_at + toIntervalSecond({seconds})")
+        held = local_name(table) if cluster else table
+        if seconds is not None and live.get(held) != f"stored_at + toIntervalSecond({seconds})":
+            everywhere = f" ON CLUSTER `{cluster}`" if cluster else ""
+            client.command(f"ALTER TABLE {held}{everywhere} MODIFY TTL stored_at + toIntervalSecond({seconds})")
             done.append(f"rows of {table} are kept for {seconds / 86_400:g} days")
     return done

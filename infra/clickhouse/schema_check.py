@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from clickhouse_connect.driver.client import Client
 
 from infra.clickhouse.client import ClickHouseError, explained
+from infra.clickhouse.cluster import local_name
 from operators.records import TABLES, Table
 
 
@@ -37,13 +38,14 @@ def differences(client: Client) -> list[str]:
     found: list[str] = []
     for table in TABLES.values():
         if table.name in live:
-            found += _compare(table, live[table.name])
+            found += _compare(table, live[table.name], live.get(local_name(table.name)))
         else:
             found.append(f"table {table.name} is missing")
     return found
 
 
-def _compare(table: Table, live: _Live) -> list[str]:
+def _compare(table: Table, live: _Live, local: _Live | None) -> list[str]:
+    """local: on a cluster, what holds the rows of a table that is spread over it."""
     found = []
     for column in table.columns:
         kind = live.columns.get(column.name)
@@ -51,6 +53,10 @@ def _compare(table: Table, live: _Live) -> list[str]:
             found.append(f"{table.name}.{column.name} is missing: {column.type} expected")
         elif kind != column.type:
             found.append(f"{table.name}.{column.name} is {kind}: {column.type} expected")
+    if live.engine.startswith("Distributed"):
+        if local is None:
+            return [*found, f"table {local_name(table.name)} is missing"]
+        live = local
     wanted = (
         ("engine", live.engine, f"ReplacingMergeTree({table.version})"),
         ("ORDER BY", live.sorting_key, ", ".join(table.identity)),

@@ -11,7 +11,7 @@ import pytest
 from infra.clickhouse.client import Address, ClickHouseError, connect
 from infra.embedded.broker import Broker
 from infra.embedded.clickhouse import EmbeddedClickHouse
-from infra.kafka.admin import partition_counts
+from infra.kafka.admin import partitions
 from infra.kafka.client import Connection, KafkaFailure, Unreachable
 from infra.kafka.producer import Producer
 from tests.certificates import Authority
@@ -90,7 +90,7 @@ def test_kafka_over_tls_with_a_certificate_of_ours(broker: Broker, world: World)
             (world.expired_client, "certificate expired"),
         ):
             with one_line(KafkaFailure, rf"wants a certificate of ours.*{why}.*check ssl\.certificate\.location"):
-                partition_counts(kafka(front, world.ours.ca, files), [topic])
+                partitions(kafka(front, world.ours.ca, files), [topic], wait_s=20)
 
 
 def test_a_kafka_that_nobody_vouches_for_is_refused(broker: Broker, world: World) -> None:
@@ -98,17 +98,17 @@ def test_a_kafka_that_nobody_vouches_for_is_refused(broker: Broker, world: World
     for server, ca in ((world.server, world.other.ca), (world.expired_server, world.ours.ca)):
         said = r"certificate verify failed: check ssl\.ca\.location.*whether the certificate expired$"
         with TlsFront(port, server_context(server), kafka=True) as front, one_line(KafkaFailure, said):
-            partition_counts(kafka(front, ca), ["any"])
+            partitions(kafka(front, ca), ["any"], wait_s=20)
 
 
 def test_files_for_kafka_that_are_none(broker: Broker, world: World, tmp_path: Path) -> None:
     with TlsFront(9, server_context(world.server)) as front:
         with one_line(KafkaFailure, r"ssl\.ca\.location = '.*/none': .*expected a PEM file"):
-            partition_counts(kafka(front, tmp_path / "none"), ["any"])
+            partitions(kafka(front, tmp_path / "none"), ["any"], wait_s=20)
         with one_line(KafkaFailure, r"ssl\.key\.location = .*key values mismatch"):
-            partition_counts(kafka(front, world.ours.ca, (world.client[0], world.other_client[1])), ["any"])
+            partitions(kafka(front, world.ours.ca, (world.client[0], world.other_client[1])), ["any"], wait_s=20)
         with pytest.raises(KafkaFailure, match=r"ssl\.key\.pem: ") as caught:
-            partition_counts(Connection(client={"security.protocol": "SSL", "ssl.key.pem": "hunter2"}), ["any"])
+            partitions(Connection(client={"security.protocol": "SSL", "ssl.key.pem": "hunter2"}), ["any"], wait_s=20)
         assert "hunter2" not in str(caught.value)
 
 
