@@ -29,7 +29,7 @@ async function fetched(url, options = {}) {
   return answer.json();
 }
 
-/** Who looks: {name, role, csrf, login}. */
+/** Who looks: {name, role, may_act, csrf, login}; login: whether there is one. */
 export async function me() {
   const told = await fetched("/api/me");
   csrf = told.csrf || "";
@@ -56,6 +56,12 @@ export function post(page, deed, body) {
     headers: { "content-type": "application/json", "x-csrf-token": csrf },
     body: JSON.stringify(body),
   });
+}
+
+/** End this session. */
+export async function logout() {
+  await fetch("/logout", { method: "POST", headers: { "x-csrf-token": csrf } });
+  location.assign("/login");
 }
 
 /** Rows, column by column. */

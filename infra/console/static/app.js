@@ -112,6 +112,13 @@ function drawNav(state) {
   document.getElementById("nav").replaceChildren(...PAGES.map(([name, title]) => h("a", { href: href({ ...kept, page: name, extra: {} }), "aria-current": name === state.page ? "page" : null, text: title })));
 }
 
+function drawMe() {
+  const out = me.login ? h("button", { type: "button", class: "quiet small", text: "Log out", onclick: api.logout }) : null;
+  const audit = me.login && me.role === "admin" ? h("a", { href: "/api/audit", download: true, title: "What people did here, as CSV", text: "Audit" }) : null;
+  const who = me.login ? `${me.name} (${me.role})` : "";
+  document.getElementById("me").replaceChildren(...[who, audit, out].filter(Boolean));
+}
+
 document.getElementById("theme").addEventListener("click", () => {
   const dark = getComputedStyle(document.documentElement).colorScheme === "dark";
   document.documentElement.dataset.theme = dark ? "light" : "dark";
@@ -124,4 +131,4 @@ window.addEventListener("pagehide", () => close());
 document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
 document.addEventListener("click", (event) => document.querySelectorAll("details.custom[open]").forEach((d) => d.contains(event.target) || d.removeAttribute("open")));
 
-api.me().then((told) => { me = told; }, () => {}).then(show).then(follow);
+api.me().then((told) => { me = told; drawMe(); }, () => {}).then(show).then(follow);
