@@ -105,6 +105,7 @@ class Parts:
         self._settings = settings
         self._sources = ports.partitions
         self._registry: Registry = ports.registry
+        self._schemas = ports.schemas
         self._generation = generation
         self._windows = window_specs(settings)
         self._pane_ms = pane_ms_of(self._windows)
@@ -121,7 +122,9 @@ class Parts:
             dead_letter_share=quality.dead_letter_share,
             dead_letter_window=quality.dead_letter_window,
         )
-        return PartitionIntake(topic, partition, config=config, registry=self._registry, state=state)
+        return PartitionIntake(
+            topic, partition, config=config, registry=self._registry, state=state, schemas=self._schemas
+        )
 
     def announcer(self) -> Announcer:
         """What tells partitions of each other's time."""

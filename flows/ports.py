@@ -7,6 +7,7 @@ from bytewax.inputs import Source
 from bytewax.outputs import Sink
 
 from operators.batches import Rows
+from operators.framed import Schemas
 from operators.intake import IntakeBatch, MakeIntake
 from operators.meter import UNMETERED, Meter
 from operators.registry import Registry
@@ -22,6 +23,7 @@ class Ports:
     close_at_end: close all windows at the end of input; only for bounded input that is not gone on with.
     meter: watches the steps at work.
     alerts: takes (key, Rows) items of the table alerts, for those who want to hear of them at once; None for nobody.
+    schemas: of payloads that a schema registry frames; the source fills it. None: there is no registry.
     """
 
     partitions: tuple[str, ...]
@@ -31,3 +33,4 @@ class Ports:
     close_at_end: bool = False
     meter: Meter = UNMETERED
     alerts: Sink[tuple[str, Rows]] | None = None
+    schemas: Schemas | None = None

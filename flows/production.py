@@ -8,6 +8,7 @@ from flows.graceful import Failures, GracefulSource
 from flows.places import clickhouse_address, connection
 from flows.ports import Ports
 from flows.restarts import telling_restarts
+from flows.schemas import schema_source
 from flows.settings import Settings
 from infra.clickhouse import migrate, schema_check
 from infra.clickhouse.client import Client, connect
@@ -89,7 +90,8 @@ def production_ports(
         save_registry(client, known.sensors, updated_ms=wall_clock_ms())
     client.close()
     names = partitions(connection(settings), kafka.topics, wait_s=wait_s, cancelled=stop.is_set)
-    outage = Outage()
+    outage, schemas = Outage(), schema_source(settings)
+    known_schemas = None if schemas is None else schemas.schemas
 
     def kafka_source(make: MakeIntake) -> KafkaSource:
         return KafkaSource(
@@ -103,6 +105,7 @@ def production_ports(
             stop=stop,
             stop_at_end=stop_at_end,
             outage=outage,
+            schemas=schemas,
         )
 
     def source(make: MakeIntake) -> GracefulSource:
@@ -112,7 +115,7 @@ def production_ports(
     if kafka.alerts_topic:
         _make_alerts_topic(settings, stop, wait_s=wait_s)
         alerts = AlertSink(connection(settings), kafka.alerts_topic, outage=outage)
-    return Ports(names, source, sink, known, close_at_end, StepMeter(), alerts)
+    return Ports(names, source, sink, known, close_at_end, StepMeter(), alerts, known_schemas)
 
 
 def _make_alerts_topic(settings: Settings, stop: Event, *, wait_s: float) -> None:

@@ -87,6 +87,10 @@ class Schemas:
         detail = f"schema {number}: the registry does not know it; is schemas.url the one the producer uses?"
         self._compiled[number.to_bytes(4)] = _refusing("unknown_schema", detail)
 
+    def add_bad(self, number: int, why: str) -> None:
+        """The registry has it, but it cannot be used."""
+        self._compiled[number.to_bytes(4)] = _refusing("bad_schema", f"schema {number}: {why}")
+
     def forget(self, number: int) -> None:
         """Find out about it anew."""
         self._compiled.pop(number.to_bytes(4), None)

@@ -1,4 +1,4 @@
-"""Says once that Kafka is away and once that it is back, however many clients of the process notice."""
+"""Says once that something is away and once that it is back, however many clients of the process notice."""
 
 import logging
 import threading
@@ -12,7 +12,8 @@ logger = logging.getLogger(__name__)
 class Outage:
     """Shared by the clients of one process; safe to call from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "Kafka") -> None:
+        self._what = what
         self._lock = threading.Lock()
         self._victims: set[str] = set()
         self._since_s = 0.0
@@ -41,7 +42,7 @@ class Outage:
                 return
             self._victims.remove(victim)
             if not self._victims:
-                logger.warning("Kafka is back after %.0f s", time.monotonic() - self._since_s)
+                logger.warning("%s is back after %.0f s", self._what, time.monotonic() - self._since_s)
 
     def may_ask(self) -> bool:
         """Whether to ask now: a question blocks its thread, so while Kafka is away one a second is enough for all."""

@@ -15,6 +15,7 @@ from typing_extensions import override
 from infra.kafka.client import Connection, is_absence, is_refusal
 from infra.kafka.messages import offset_of, to_messages
 from infra.kafka.outage import Outage
+from infra.kafka.schemas import SchemaSource
 from infra.kafka.start import Start, first_since
 from infra.observe.meters import PartitionMeter
 from operators.intake import Intake, IntakeBatch, SourceState
@@ -42,6 +43,7 @@ class Reader:
     """What the partitions of one source share. See `infra.kafka.source.KafkaSource` for the settings.
 
     queue_kbytes: bound of what librdkafka fetches ahead for one partition.
+    schemas: finds out about those of payloads that a schema registry frames; None: there is no registry.
     """
 
     connection: Connection
@@ -53,6 +55,7 @@ class Reader:
     stop: threading.Event
     queue_kbytes: int
     outage: Outage
+    schemas: SchemaSource | None = None
 
     def consumer(
         self,
@@ -125,6 +128,7 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
         self._caught_up = self._never_used = self._said_idle = False
         self._heard_s = monotonic()
 
+        self._held: list[Message] = []
         self._fetches = 0
         self._hasty = self._resting = False
 
@@ -146,15 +150,17 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
             return []
         if self._suspicious:
             self._verify()
-        if self._resting:
+        if self._resting and not self._held:
             self._ask_again()
         room = min(BATCH_MESSAGES, self._reader.max_epoch_rows - self._epoch_rows)
-        polled = self._consumer.consume(room, 0) if room > 0 else []
+        polled = self._consumer.consume(room, 0) if room > 0 and not self._held else []
         if self._refusal is not None:
             raise self._reader.connection.failure(self._refusal, topic=self._topic)
         if len(polled) >= _PLENTY:
             self._awake = None
-        messages = self._sift(polled)
+        messages = self._readable(self._held or self._sift(polled))
+        if self._held:
+            return []
         self._meter.polled(len(messages), held=room <= 0)
         if self._hasty and self._caught_up and not self._resting:
             self._rest()
@@ -232,6 +238,7 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
             if self._resting:  # a pause outlives being assigned anew
                 self._consumer.resume([place])
             self._resting, self._end_event = False, -1
+            self._held = []  # they come once more
         except KafkaException as error:
             if self._end is None:  # nothing is assigned, so no message can come: let in what librdkafka has to say
                 self._consumer.poll(0)
@@ -283,6 +290,15 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
             polled = [message for message in polled if offset_of(message) < self._end]
         return polled
 
+    def _readable(self, messages: list[Message]) -> list[Message]:
+        """The messages, or none while schemas of theirs are not known: then they are held, and nothing is polled."""
+        schemas = self._reader.schemas
+        self._held = []
+        if schemas is None or not messages or schemas.ready(map(Message.value, messages)):
+            return messages
+        self._held, self._heard_s = messages, monotonic()
+        return []
+
     def _feed(self, polled: list[Message]) -> IntakeBatch:
         messages = to_messages(polled)
         batch = self._intake.feed(messages)  # first: what it refuses to go on from is not read
@@ -319,7 +335,7 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
         return [] if batch is None else [batch]
 
     def _at_end(self) -> bool:
-        if not self._reader.stop_at_end or self._end is None:
+        if not self._reader.stop_at_end or self._end is None or self._held:
             return False
         # The end event counts too, see _is_at.
         return (self._caught_up or self._position >= self._end) and (self._said_idle or not self._never_used)

@@ -12,6 +12,7 @@ from typing_extensions import override
 from infra.kafka.client import Connection
 from infra.kafka.outage import Outage
 from infra.kafka.partition import KafkaPartition, Reader
+from infra.kafka.schemas import SchemaSource
 from infra.kafka.start import Start
 from operators.intake import IntakeBatch, MakeIntake, SourceState
 
@@ -32,6 +33,8 @@ class KafkaSource(FixedPartitionedSource[IntakeBatch, SourceState]):
     stop: when set, every partition ends after its last batch, so that Bytewax writes snapshots and returns.
     stop_at_end: a partition ends with the messages it held at the start.
     outage: shared with other clients of the process, so that Kafka's being away is said once.
+    schemas: finds out about those of payloads that a schema registry frames, for what make_intake makes; messages wait
+        for it.
 
     A broker that is away, changes of leaders and the like are waited for, and said once; wrong rights or a topic that
     stays away for a minute raise KafkaFailure; offsets the broker no longer has are skipped with an error in the log.
@@ -50,6 +53,7 @@ class KafkaSource(FixedPartitionedSource[IntakeBatch, SourceState]):
         stop: threading.Event | None = None,
         stop_at_end: bool = False,
         outage: Outage | None = None,
+        schemas: SchemaSource | None = None,
     ) -> None:
         self._partitions = partitions
         self._make_intake = make_intake
@@ -64,6 +68,7 @@ class KafkaSource(FixedPartitionedSource[IntakeBatch, SourceState]):
             stop=stop or threading.Event(),
             queue_kbytes=max(least, min(most, _ALL_QUEUES_KBYTES // max(1, len(partitions)))),
             outage=outage or Outage(),
+            schemas=schemas,
         )
 
     @override
