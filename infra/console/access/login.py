@@ -31,6 +31,7 @@ class Login:
         self._sessions = sessions
         self._clock_ms = clock_ms
         self._passwords = passwords or Passwords()
+        self._passwords.matches("", None)  # prepared now, else the first unknown name would take longer
 
     def enter(self, name: str, password: str, address: str) -> str:
         """A new session's id. Raises Refused.

@@ -2,6 +2,7 @@
 
 import secrets
 import unicodedata
+from functools import cached_property
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -16,8 +17,11 @@ class Passwords:
 
     def __init__(self, hasher: PasswordHasher | None = None) -> None:
         self._hasher = hasher or PasswordHasher()
-        # Of nobody's password: whether a name is known must not be seen from how long the answer takes.
-        self._nobodys = self._hasher.hash(secrets.token_urlsafe())
+
+    @cached_property
+    def _nobodys(self) -> str:
+        """Of nobody's password: whether a name is known must not be seen from how long the answer takes."""
+        return self._hasher.hash(secrets.token_urlsafe())
 
     def hash(self, password: str, *, name: str) -> str:
         """What is stored of it. name: of its user. Raises AccessError."""
