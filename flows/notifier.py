@@ -15,7 +15,6 @@ import msgspec
 from flows.places import clickhouse_address, connection
 from flows.settings import Settings, SettingsError
 from flows.settings_notify import Target
-from infra.clickhouse.alerts import Silences
 from infra.kafka.follow import follow
 from infra.mqtt.errors import need_paho
 from infra.notify.channel import Channel, Policy, Teller
@@ -61,6 +60,8 @@ def policy(target: Target) -> Policy:
 
 def notify(settings: Settings, stop: threading.Event) -> None:
     """Until stopped. Raises SettingsError, KafkaFailure, MqttFailure."""
+    from infra.clickhouse.alerts import Silences  # here, for a device without ClickHouse spares its client
+
     asked, topic = settings.notify, settings.kafka.alerts_topic
     if not topic:
         raise SettingsError('kafka.alerts_topic = "": there is nothing to tell of; name the topic that the flow writes')

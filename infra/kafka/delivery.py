@@ -20,6 +20,8 @@ _POLL_S = 0.1
 _QUIET_S = 5.0
 """When nothing was delivered for so long, Kafka is away, also on a connection that stands."""
 _QUEUE_KBYTES = 1_048_576
+_NOW = 0
+"""As a message's time stamp: the wall clock's."""
 
 
 class ReportingProducer:
@@ -60,11 +62,20 @@ class ReportingProducer:
         """Whether Kafka is away."""
         return self._outage.lasts
 
-    def send(self, key: bytes, value: bytes, on_delivered: Callable[[], object]) -> str:
-        """Hand over one message; "", or why Kafka will never take it. Raises KafkaFailure."""
+    def send(
+        self,
+        key: bytes,
+        value: bytes,
+        on_delivered: Callable[[], object],
+        *,
+        topic: str = "",
+        timestamp_ms: int = _NOW,
+    ) -> str:
+        """Hand over one message; "", or why Kafka will never take it. topic: another one. Raises KafkaFailure."""
+        report = partial(self._report, on_delivered)
         while True:
             try:
-                self._producer.produce(self._topic, value, key, on_delivery=partial(self._report, on_delivered))
+                self._producer.produce(topic or self._topic, value, key, on_delivery=report, timestamp=timestamp_ms)
                 if not self._waiting:
                     self._progressed_s = monotonic()
                 self._waiting += 1
@@ -77,7 +88,7 @@ class ReportingProducer:
                         f"{len(value)} bytes are more than Kafka takes: send less in one message, "
                         'or raise "message.max.bytes" in [kafka.client] and at the broker'
                     )
-                raise self._connection.failure(error.args[0], topic=self._topic) from None
+                raise self._connection.failure(error.args[0], topic=topic or self._topic) from None
 
     def serve(self, timeout_s: float) -> None:
         """Report what was delivered; waits so long for the first. Raises KafkaFailure."""
@@ -93,14 +104,18 @@ class ReportingProducer:
         self._producer.purge()
         self._producer.flush(_POLL_S)
 
-    def _report(self, on_delivered: Callable[[], object], error: KafkaError | None, _message: Message) -> None:
+    def _report(self, on_delivered: Callable[[], object], error: KafkaError | None, message: Message) -> None:
         self._waiting -= 1
         self._progressed_s = monotonic()
         if error is None:
             self._outage.end(_VICTIM)
-            on_delivered()
+            self._delivered(on_delivered, message)
         elif self._problem is None:
             self._problem = error
+
+    def _delivered(self, on_delivered: Callable[[], object], message: Message) -> None:
+        """For those to whom it is not enough that Kafka has it."""
+        on_delivered()
 
     def _on_error(self, error: KafkaError) -> None:
         if is_refusal(error):
