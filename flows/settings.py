@@ -7,6 +7,7 @@ import msgspec
 from flows.settings_alerts import DEFAULT_ALERTS
 from flows.settings_alerts import Alert as Alert
 from flows.settings_console import Console as Console
+from flows.settings_edge import Edge as Edge
 from flows.settings_edges import Http as Http
 from flows.settings_edges import Mqtt as Mqtt
 from flows.settings_grafana import Grafana as Grafana
@@ -363,6 +364,7 @@ class Settings(Section, frozen=True):
     simulate: SimulationConfig = SimulationConfig()
     mqtt: Mqtt = Mqtt()
     http: Http = Http()
+    edge: Edge = Edge()
     grafana: Grafana = Grafana()
     console: Console = Console()
     data_dir: str = ".streamgauge"
