@@ -1,11 +1,14 @@
 """`streamgauge db`: the tables in ClickHouse."""
 
+import sys
+from typing import Annotated
+
 import typer
 from rich.console import Console
 
 from flows.commands.common import Invocation
 from flows.production import retention
-from infra.clickhouse import migrate, schema_check
+from infra.clickhouse import forget, migrate, schema_check
 from infra.clickhouse.client import connect
 
 app = typer.Typer(
@@ -53,3 +56,44 @@ def status(context: typer.Context) -> None:
             raise typer.Exit(1)
         schema_check.check(client)
     console.print("the tables fit this release")
+
+
+@app.command("forget")
+def forget_sensor(
+    context: typer.Context,
+    sensor: Annotated[str, typer.Argument(help="Its sensor_id.", show_default=False)],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
+) -> None:
+    """Delete what is stored about one sensor, from every table and for good; says first what that is, then asks.
+
+    What several sensors made together stays: windows by location or type, verdicts and alerts on groups, without its
+    name. The audit is told how many readings are gone. What Kafka, the recovery store, backups and logs hold is not
+    reached.
+
+    **Example**: `streamgauge db forget pump-7 --dry-run`
+    """
+    invocation: Invocation = context.obj
+    console = Console(highlight=False)
+    with invocation.clickhouse() as address, connect(address) as client:
+        shares = forget.look(client, sensor)
+        if not shares:
+            typer.echo(f"nothing is stored of {sensor}", err=True)
+            raise typer.Exit(1)
+        for share in shares:
+            what = "its name is taken out" if share.emptied else "deleted"
+            console.print(f"{share.table:15} {share.rows:>12,} rows: {what}")
+        if dry_run:
+            console.print("nothing is deleted: this was --dry-run")
+            return
+        if not yes:
+            if not sys.stdin.isatty():
+                raise typer.BadParameter("nobody is there to be asked: add --yes to delete, or --dry-run to only look")
+            typer.confirm(f"Delete this of {sensor} for good?", abort=True)
+        forget.forget(client, sensor, cluster=address.cluster)
+    console.print(
+        "gone. Kafka holds its readings as long as the topic keeps them, and a rebuild reads them again; a running "
+        f"flow knows it until quality.evict_after ({invocation.settings.quality.evict_after}) of silence; backups, "
+        "logs and the registry file are yours",
+        soft_wrap=True,
+    )

@@ -38,6 +38,12 @@ FROM
     SELECT topic, partition, intDiv(offset, {length:Int64}) * {length:Int64} AS bucket, 0, 0, 0, 0, 0, 0,
         0, 0, count(), max(stored_at) > now() - INTERVAL {fresh_s:Int64} SECOND, false
     FROM dead_letters FINAL GROUP BY topic, partition, bucket
+    UNION ALL
+    -- What was deleted on purpose, see infra/clickhouse/forget.py.
+    SELECT place[1], toInt32(place[2]), toInt64(place[3]), 0, 0, 0, 0, 0, 0,
+        JSONExtractUInt(detail, 'on_time'), JSONExtractUInt(detail, 'late'), JSONExtractUInt(detail, 'rejected'),
+        false, false
+    FROM (SELECT splitByChar('/', subject) AS place, detail FROM events FINAL WHERE kind = 'forgotten')
 )
 WHERE empty({topics:Array(String)}) OR topic IN {topics:Array(String)}
 GROUP BY topic, partition, bucket ORDER BY topic, partition, bucket
