@@ -68,7 +68,8 @@ class News:
 
 _NUMBERS = """
 SELECT location, sensor_type,
-    countIf(time >= fromUnixTimestamp64Milli({now_ms:Int64} - 10000)) / 10 AS readings,
+    countIf(time BETWEEN fromUnixTimestamp64Milli({now_ms:Int64} - 12000)
+        AND fromUnixTimestamp64Milli({now_ms:Int64} - 2000)) / 10 AS readings,
     countIf(is_anomaly) AS anomalies, uniqExact(sensor_id) AS active, max(time) AS newest
 FROM readings
 WHERE time >= fromUnixTimestamp64Milli({now_ms:Int64} - 60000) AND time <= fromUnixTimestamp64Milli({now_ms:Int64})
@@ -116,7 +117,7 @@ class Hub:
                 name, data = said
                 told = _anomalies_for(scope, data) if name == "anomalies" else data
                 if told:
-                    yield f"event: {name}\ndata: {json.dumps(_filtered(scope, name, told))}\n\n".encode()
+                    yield f"event: {name}\ndata: {json.dumps(of_scope(scope, name, told))}\n\n".encode()
         finally:
             self._listeners.discard(queue)
 
@@ -155,8 +156,8 @@ def _anomalies_for(scope: Scope, rows: list[Row]) -> list[Row]:
     ]
 
 
-def _filtered(scope: Scope, name: str, data: Any) -> Any:
-    """Numbers are those of the locations and types chosen, summed up."""
+def of_scope(scope: Scope, name: str, data: Any) -> Any:
+    """What is told of a range: numbers are those of the locations and types chosen, summed up."""
     if name != "numbers":
         return data
     groups = [

@@ -1,6 +1,9 @@
 """The page Live: how much comes in, what is wrong, and the sensors that matter now."""
 
+from dataclasses import replace
+
 from infra.console.dataset import Ask, Dataset
+from infra.console.reader import MAX_ROWS
 from infra.console.table import Table
 
 SHOWN = 6
@@ -32,45 +35,53 @@ def sensors(ask: Ask) -> Table:
         f"""
         SELECT sensor_id, any(sensor_type) AS sensor_type, any(location) AS location, any(unit) AS unit,
             count() AS readings, countIf(is_anomaly) AS anomalies, maxIf(time, is_anomaly) AS last_anomaly,
-            argMax(value, time) AS value, max(time) AS last
-        FROM readings WHERE {ask.scope.during()} AND {ask.scope.chosen()}
-        GROUP BY sensor_id ORDER BY anomalies DESC, last_anomaly DESC, sensor_id LIMIT {{most:UInt32}}""",
+            argMax(r.value, time) AS value, max(time) AS last
+        FROM readings AS r WHERE {ask.scope.during()} AND {ask.scope.chosen()}
+        GROUP BY sensor_id ORDER BY anomalies DESC, sensor_id LIMIT {{most:UInt32}}""",
         most=ask.number("most", SHOWN, least=1, most=50),
     )
 
 
 def chart(ask: Ask) -> Table:
-    """Values of the sensors chosen, with the forecast band and the anomalies; long ranges are made of windows."""
-    points = max(60, 1_800 // max(1, len(ask.scope.sensors)))
-    if ask.scope.span_ms > RAW_SPAN_MS:
-        return _of_windows(ask, ask.scope.bucket_ms(points, least_ms=60_000))
-    return _of_readings(ask, ask.scope.bucket_ms(points))
+    """Values with forecast band and anomalies, of the sensors chosen, else of those with the most anomalies.
+
+    Long ranges are made of windows. about.sensors: what is known of each.
+    """
+    shown = sensors(ask)
+    ask = replace(ask, scope=replace(ask.scope, sensors=tuple(shown.columns["sensor_id"])))
+    points = max(100, MAX_ROWS // max(1, len(shown)) - 2)
+    long = ask.scope.span_ms > RAW_SPAN_MS
+    found = (_of_windows if long else _of_readings)(ask, min(points, 450))
+    return found.with_about(sensors=list(shown.rows()))
 
 
-def _of_readings(ask: Ask, bucket_ms: int) -> Table:
+def _of_readings(ask: Ask, points: int) -> Table:
+    bucket_ms = ask.scope.bucket_ms(points)
     found = ask.table(
         f"""
         SELECT sensor_id,
             fromUnixTimestamp64Milli(intDiv(toUnixTimestamp64Milli(time), {{bucket:Int64}}) * {{bucket:Int64}}) AS at,
-            avg(value) AS value, min(value) AS low, max(value) AS high, avg(expected) AS expected,
-            avg(expected_low) AS expected_low, avg(expected_high) AS expected_high,
-            countIf(is_anomaly) AS anomalies, argMaxIf(value, abs(value - ifNull(expected, 0)), is_anomaly) AS strangest
-        FROM readings FINAL WHERE {ask.scope.during()} AND sensor_id IN {{sensors:Array(String)}}
+            avg(r.value) AS value, min(r.value) AS low, max(r.value) AS high, avg(r.expected) AS expected,
+            avg(r.expected_low) AS expected_low, avg(r.expected_high) AS expected_high,
+            countIf(is_anomaly) AS anomalies,
+            if(anomalies > 0, argMaxIf(r.value, abs(r.value - ifNull(r.expected, 0)), is_anomaly), NULL) AS strangest
+        FROM readings AS r FINAL WHERE {ask.scope.during()} AND sensor_id IN {{sensors:Array(String)}}
         GROUP BY sensor_id, at ORDER BY sensor_id, at""",
         bucket=bucket_ms,
     )
     return found.with_about(bucket_ms=bucket_ms, source="readings")
 
 
-def _of_windows(ask: Ask, bucket_ms: int) -> Table:
+def _of_windows(ask: Ask, points: int) -> Table:
+    bucket_ms = ask.scope.bucket_ms(points, least_ms=60_000)
     found = ask.table(
         f"""
         SELECT sensor_id,
             fromUnixTimestamp64Milli(intDiv(toUnixTimestamp64Milli(start), {{bucket:Int64}}) * {{bucket:Int64}}) AS at,
-            sum(mean * count) / sum(count) AS value, min(min) AS low, max(max) AS high, NULL AS expected,
-            NULL AS expected_low, NULL AS expected_high, sum(anomaly_count) AS anomalies,
-            if(anomalies > 0, value, NULL) AS strangest
-        FROM windows_final
+            sum(mean * count) / nullIf(sum(if(mean IS NULL, 0, count)), 0) AS value, min(w.min) AS low,
+            max(w.max) AS high, NULL AS expected, NULL AS expected_low, NULL AS expected_high,
+            sum(anomaly_count) AS anomalies, if(anomalies > 0, value, NULL) AS strangest
+        FROM windows_final AS w
         WHERE window = (
                 SELECT argMin(window, size_ms) FROM windows
                 WHERE sensor_id != '' AND location = '' AND hop_ms = size_ms AND {ask.scope.during("start")})

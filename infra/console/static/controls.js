@@ -18,7 +18,7 @@ export async function draw(el) {
   const names = (column) => [...new Set([...rows.map((r) => r[column]), ...state[column === "location" ? "location" : "type"]])].filter(Boolean).sort();
   const choice = (label, key, column) => select({ label, name: key, options: [["", `All ${label.toLowerCase()}s`], ...names(column).map((n) => [n, n]), ...(state[key].length > 1 ? [["*", `${state[key].length} chosen`]] : [])], value: state[key].length > 1 ? "*" : state[key][0] ?? "", onchange: (v) => v !== "*" && set({ [key]: v ? [v] : [] }) });
   const preset = RANGES.find(([v]) => state.from === `now-${v}` && isLive(state));
-  el.replaceChildren(
+  el.replaceChildren(...[
     segmented({ label: "Time range", options: RANGES, value: preset?.[0], onchange: (v) => set({ from: `now-${v}`, to: "now" }) }),
     custom(state, set, !preset),
     h("button", { type: "button", name: "live", "aria-pressed": String(isLive(state)), title: isLive(state) ? "Stop: keep looking at this moment" : "Follow what comes in", onclick: () => set(isLive(state) ? frozen(state) : { from: preset ? state.from : "now-15m", to: "now" }) }, isLive(state) ? "❚❚ Pause" : "▶ Live"),
@@ -27,7 +27,7 @@ export async function draw(el) {
     choice("Type", "type", "sensor_type"),
     sensorField(state, set),
     state.location.length + state.type.length + state.sensor.length ? h("button", { type: "button", name: "clear", class: "quiet", text: "Clear", onclick: () => set({ location: [], type: [], sensor: [] }) }) : null,
-  );
+  ].filter(Boolean));
   if (focused) el.querySelector(`[name="${focused}"]`)?.focus();
 }
 

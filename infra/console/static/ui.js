@@ -39,12 +39,12 @@ export function tile({ title, value, unit = "", sub = "", tone = "", spark = nul
   const el = h(href ? "a" : "div", { class: "tile", href, title: hint, data: tone ? { tone } : {} });
   el.append(h("span", { class: "name", text: title }), h("span", { class: "value" }, String(value), unit ? h("small", { text: ` ${unit}` }) : null));
   el.append(h("span", { class: "sub", text: sub }));
-  if (spark) el.append(sparkline(spark));
+  if (spark) el.append(sparkline(spark, { zero: true }));
   return el;
 }
 
 /** A line without axes; gaps for null. */
-export function sparkline(values, { width = 140, height = 26, label = "" } = {}) {
+export function sparkline(values, { width = 140, height = 26, label = "", zero = false } = {}) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.setAttribute("preserveAspectRatio", "none");
@@ -52,7 +52,7 @@ export function sparkline(values, { width = 140, height = 26, label = "" } = {})
   if (label) { svg.setAttribute("role", "img"); svg.setAttribute("aria-label", label); } else svg.setAttribute("aria-hidden", "true");
   const known = values.filter((v) => v !== null && v !== undefined);
   if (known.length < 2) return svg;
-  const low = Math.min(...known), span = Math.max(...known) - low;
+  const low = zero ? Math.min(0, ...known) : Math.min(...known), span = Math.max(...known) - low;
   const x = (i) => (i / (values.length - 1)) * width;
   const y = (v) => (span === 0 ? height - 3 : height - 2 - ((v - low) / span) * (height - 4));
   let path = "", open = false;

@@ -1,11 +1,12 @@
 // Live: how much comes in, what is wrong, the sensors that matter now.
 
-import { band, cartesian, line, marks, theme, timeAxis, valueAxis } from "/static/chart.js";
+import { band, cartesian, line, marks, timeAxis, valueAxis } from "/static/chart.js";
 import * as format from "/static/format.js";
 import { bounds } from "/static/state.js";
 import { badge, grid, h, table, tile, tiles } from "/static/ui.js";
 
 export const title = "Live";
+export const about = "what the sensors do, and what is wrong";
 export const every = 5_000;
 
 const KEPT = 60;
@@ -13,34 +14,31 @@ const KEPT = 60;
 export function mount(root, ctx) {
   const row = tiles(root);
   const below = grid(root);
-  const left = h("div", { class: "grid", style: { "grid-column": "span 8" } });
   const pulse = { readings: [], anomalies: [], active: [], delay: [] };
   let last = null;
 
   function drawTiles() {
     const now = last;
-    const delay = now?.newest ? now.time - now.newest : null;
+    const delay = now?.newest ? Math.max(0, now.time - now.newest) : null;
     row.replaceChildren(
       tile({ title: "Readings", value: now ? format.compact(now.readings) : "–", unit: "/s", spark: pulse.readings, sub: "last 10 s" }),
-      tile({ title: "Sensors active", value: now ? format.compact(now.active) : "–", spark: pulse.active, sub: "spoke in the last minute" }),
-      tile({ title: "Sensors silent", value: now ? format.compact(now.silent) : "–", tone: now?.silent ? "warn" : "", sub: "longer than they should be", href: ctx.href({ page: "health" }) }),
-      tile({ title: "Anomalies", value: now ? format.compact(now.anomalies) : "–", unit: "/min", tone: now?.anomalies ? "bad" : "", spark: pulse.anomalies, sub: "readings flagged, last minute" }),
+      tile({ title: "Sensors active", value: now ? format.compact(now.active) : "–", spark: pulse.active, sub: "in the last minute" }),
+      tile({ title: "Sensors silent", value: now ? format.compact(now.silent) : "–", tone: now?.silent ? "warn" : "", sub: "for too long", href: ctx.href({ page: "health" }) }),
+      tile({ title: "Anomalies", value: now ? format.compact(now.anomalies) : "–", unit: "/min", tone: now?.anomalies ? "bad" : "", spark: pulse.anomalies, sub: "flagged readings" }),
       tile({ title: "Open alerts", value: now ? format.compact(now.alerts) : "–", tone: now?.alerts ? "bad" : "", sub: "not resolved, not silenced", href: ctx.href({ page: "alerts" }) }),
-      tile({ title: "Latency", value: format.duration(delay), tone: delay > 60_000 ? "bad" : "", spark: pulse.delay, sub: "age of the newest stored reading" }),
+      tile({ title: "Latency", value: format.duration(delay), tone: delay > 60_000 ? "bad" : "", spark: pulse.delay, sub: "age of newest reading" }),
       tile({ title: "Windows closed until", value: now?.closed ? format.time(now.closed) : "–", sub: now?.closed ? `${format.duration(now.time - now.closed)} behind` : "" }),
     );
   }
   drawTiles();
 
   const chosen = ctx.state.sensor.length > 0;
-  ctx.panel(below, {
-    title: chosen ? "Sensor" : "Sensors with the most anomalies", dataset: "sensors", span: 8, height: 0,
-    about: "value, forecast band, anomalies", params: () => ({ most: chosen ? 12 : 6 }),
-    empty: "No readings in this range.",
-    load: null,
-    render(data, el) { el.textContent = `${data.length}`; },
+  const charts = ctx.panel(below, {
+    title: chosen ? "Sensors chosen" : "Sensors with the most anomalies", dataset: "chart", span: 8, height: chosen ? 320 : 150,
+    about: "value, where it was expected, readings flagged", params: () => ({ most: chosen ? 12 : 6 }), empty: "No readings in this range.",
+    cells: (data, t) => cells(data, t, ctx, chosen),
   });
-  ctx.panel(below, {
+  const latest = ctx.panel(below, {
     title: "Latest anomalies", dataset: "anomalies", span: 4, height: 560, about: "one for each sensor and minute", empty: "No anomalies in this range.",
     render(data, el) {
       el.append(table([
@@ -51,7 +49,12 @@ export function mount(root, ctx) {
     },
   });
 
+  // Several at a time are shown at a time.
+  let waiting = null;
+  const soon = () => { waiting ??= setTimeout(() => { waiting = null; latest.refresh(); charts.refresh(); }, 300); };
+
   return {
+    unmount: () => clearTimeout(waiting),
     async refresh() {
       if (pulse.readings.length) return;
       const told = await ctx.get("live", "pulse").catch(() => null);
@@ -62,13 +65,50 @@ export function mount(root, ctx) {
       drawTiles();
     },
     event(name, data) {
+      if (name === "anomalies") soon();
       if (name !== "numbers") return;
       last = data;
-      for (const [key, value] of [["readings", data.readings], ["anomalies", data.anomalies], ["active", data.active], ["delay", data.newest ? data.time - data.newest : null]]) {
+      for (const [key, value] of [["readings", data.readings], ["anomalies", data.anomalies], ["active", data.active], ["delay", data.newest ? Math.max(0, data.time - data.newest) : null]]) {
         pulse[key].push(value);
         if (pulse[key].length > KEPT) pulse[key].shift();
       }
       drawTiles();
     },
   };
+}
+
+function cells(data, t, ctx, chosen) {
+  const groups = data.groups("sensor_id");
+  const wide = bounds(ctx.state);
+  return data.about.sensors.filter((s) => groups.has(s.sensor_id)).map((sensor) => {
+    const rows = groups.get(sensor.sensor_id);
+    const spread = rows.some((r) => r.low !== r.high);
+    const series = [
+      band("expected", rows.map((r) => [r.at, r.expected_low, r.expected_high]), t.band),
+      spread && data.about.source === "windows" ? band("min … max", rows.map((r) => [r.at, r.low, r.high]), t.shade) : null,
+      line("value", gaps(rows.map((r) => [r.at, r.value]), data.about.bucket_ms), { color: t.accent, width: 1.4 }),
+      marks("anomaly", rows.filter((r) => r.anomalies > 0).map((r) => [r.at, r.strangest]), t.bad, { size: chosen ? 7 : 5 }),
+    ].filter(Boolean);
+    const name = h("a", { href: chosen ? ctx.href({ page: "detection", extra: {} }) : ctx.href({ sensor: [sensor.sensor_id] }), text: sensor.sensor_id });
+    return {
+      key: sensor.sensor_id,
+      title: h("span", { class: "row" }, name,
+        h("span", { class: "note", text: `${sensor.location} · ${sensor.sensor_type}` }),
+        sensor.anomalies ? badge(`${format.compact(sensor.anomalies)} flagged`, "bad") : null,
+        h("span", { class: "now", text: format.number(sensor.value, sensor.unit) })),
+      label: `${sensor.sensor_id}: now ${format.number(sensor.value, sensor.unit)}, ${sensor.anomalies} anomalies in this range`,
+      option: cartesian({ x: timeAxis(wide, t), y: valueAxis({}, t), series, legend: chosen, unit: sensor.unit }, t),
+      onClick: (p) => p.seriesName === "anomaly" && ctx.set({ page: "detection", sensor: [sensor.sensor_id], extra: { time: p.value[0] } }),
+    };
+  });
+}
+
+/** A line is broken where nothing was read for long. */
+function gaps(points, bucketMs) {
+  const found = [];
+  points.forEach((p, i) => {
+    if (i && p[0] - points[i - 1][0] > Math.max(6 * bucketMs, 30_000)) found.push([points[i - 1][0] + bucketMs, null]);
+    found.push(p);
+  });
+  return found;
 }
