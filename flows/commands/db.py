@@ -1,6 +1,7 @@
 """`streamgauge db`: the tables in ClickHouse."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,7 +9,7 @@ from rich.console import Console
 
 from flows.commands.common import Invocation
 from flows.production import retention
-from infra.clickhouse import forget, migrate, schema_check
+from infra.clickhouse import backup, forget, migrate, schema_check
 from infra.clickhouse.client import connect
 
 app = typer.Typer(
@@ -56,6 +57,42 @@ def status(context: typer.Context) -> None:
             raise typer.Exit(1)
         schema_check.check(client)
     console.print("the tables fit this release")
+
+
+@app.command("backup")
+def back_up(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="A new directory for the copy.", show_default=False)],
+) -> None:
+    """Copy every table into Parquet files, with a manifest; a flow may go on meanwhile.
+
+    **Example**: `streamgauge db backup /backups/2026-11-25`
+    """
+    invocation: Invocation = context.obj
+    with invocation.clickhouse() as address, connect(address) as client:
+        copy = backup.write(client, folder, _say_copied)
+    typer.echo(f"{sum(copy.files.values()):,} rows in {len(copy.files)} files")
+
+
+@app.command("restore")
+def restore(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="What `db backup` wrote.", show_default=False)],
+) -> None:
+    """Put a copy back, after making tables that are missing; rows that are there already replace themselves.
+
+    **Example**: `streamgauge db restore /backups/2026-11-25`
+    """
+    invocation: Invocation = context.obj
+    backup.read_manifest(folder)
+    with invocation.clickhouse() as address, connect(address) as client:
+        migrate.init(client, retention=retention(invocation.settings), cluster=address.cluster)
+        copy = backup.restore(client, folder, _say_copied)
+    typer.echo(f"{sum(copy.files.values()):,} rows as they were at {copy.made_at}")
+
+
+def _say_copied(name: str, rows: int) -> None:
+    typer.echo(f"{name:32} {rows:>14,} rows")
 
 
 @app.command("forget")
