@@ -1,4 +1,4 @@
-"""/login, /logout, /api/me and /api/audit."""
+"""/login, /logout, /api/me, /api/audit, /health/live."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from infra.console.access.caller import Caller, may
 from infra.console.access.cookies import give, session_id, take_away
-from infra.console.access.gate import AUDIT, LOGIN, LOGOUT, ME
+from infra.console.access.gate import AUDIT, HEALTH, LOGIN, LOGOUT, ME
 from infra.console.access.login import Login, Refused
 from infra.console.access.sessions import Sessions
 from infra.console.access.store import Store, as_csv
@@ -47,6 +47,7 @@ class Doors:
                 Route(LOGOUT, self._leave, methods=["POST"]),
                 Route(ME, self._me),
                 Route(AUDIT, self._audit),
+                Route(HEALTH, self._alive),
             ]
         )
 
@@ -91,6 +92,10 @@ class Doors:
         caller: Caller = request.state.caller
         told = {"name": caller.name, "role": caller.role, "may_act": caller.may_act, "csrf": caller.csrf}
         return JSONResponse({**told, "login": self._login is not None})
+
+    async def _alive(self, _: Request) -> Response:
+        """Whether the process answers; probes have no login."""
+        return JSONResponse({"status": "ok"})
 
     async def _audit(self, request: Request) -> Response:
         """The newest lines, as CSV, for admins."""

@@ -13,8 +13,8 @@ from infra.console.access.headers import Receive, Scope, Send, is_local_name, sa
 from infra.console.access.sessions import Session, Sessions, csrf_token
 from infra.console.access.store import Role, Store
 
-LOGIN, LOGOUT, ME, AUDIT = "/login", "/logout", "/api/me", "/api/audit"
-_OPEN = ("/static/", "/health/live", "/favicon.ico")
+LOGIN, LOGOUT, ME, AUDIT, HEALTH = "/login", "/logout", "/api/me", "/api/audit", "/health/live"
+_OPEN = ("/static/", HEALTH)
 _READING = ("GET", "HEAD")
 _MOST_BYTES = 64_000
 _LOOKED_EVERY_MS = 2_000
@@ -35,7 +35,7 @@ class SessionOver(Exception):
 class Gate:
     """ASGI, around the console.
 
-    doors: serves LOGIN, LOGOUT, ME and AUDIT. sessions: None where no login is asked for: then everybody on this
+    doors: serves LOGIN, LOGOUT, ME, AUDIT, HEALTH. sessions: None where no login is asked for: then everybody on this
     machine is "local" and may do everything.
     """
 
@@ -64,7 +64,7 @@ class Gate:
             return
         if caller is not None:
             scope.setdefault("state", {})["caller"] = caller
-        if scope["path"] in (LOGIN, LOGOUT, ME, AUDIT):
+        if scope["path"] in (LOGIN, LOGOUT, ME, AUDIT, HEALTH):
             await self._doors(scope, receive, send)
             return
         if caller is not None and self._sessions is not None:

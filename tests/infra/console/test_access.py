@@ -23,6 +23,7 @@ def test_without_a_session_nothing_is_served_but_the_way_in(tmp_path: Path) -> N
         assert "not logged in" in browser.get("/api/live").json()["error"]
         assert browser.get("/static/login.css").status_code == 200, "the login page's own style"
         assert browser.get("/login").status_code == 200
+        assert browser.get("/health/live").json() == {"status": "ok"}, "probes have no login"
         assert browser.post("/static/login.css").status_code == 401
         with pytest.raises(WebSocketDisconnect), browser.websocket_connect("/api/live"):
             pass
