@@ -1,4 +1,4 @@
-"""Command lines and settings as they stand in what is deployed, read by our own CLI and settings, without running them."""
+"""Command lines and settings of what is deployed, read by our own CLI and settings without running anything."""
 
 import sys
 from collections.abc import Mapping, Sequence

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -77,7 +76,7 @@ def test_the_health_check_asks_and_says_what_is_wrong(capsys: pytest.CaptureFixt
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     if why := impossible():
         pytest.skip(why)
     home = tmp_path_factory.mktemp("image")
@@ -86,7 +85,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     built.build()
     final = Image(FINAL, home / "final", pip=False, others={"build": built})
     final.build()
-    yield final
+    return final
 
 
 def test_a_worker_runs_from_it(image: Image, broker: Broker, clickhouse: EmbeddedClickHouse, tmp_path: Path) -> None:
