@@ -21,6 +21,7 @@ COMMANDS = {
     "notify": ("notify:notify", "Tell people and machines of alerts, over webhooks and e-mail."),
     "watch": ("watch:watch", "Say when a partition, a plant or the flow itself has fallen silent."),
     "ingest": ("ingest:app", "Ways into Kafka for sensors that do not speak it: MQTT, HTTP."),
+    "edge": ("edge:edge", "A whole pipeline on one small device: MQTT in, alerts out, on to Kafka when it can."),
     "simulate": ("data:simulate", "Send simulated sensors to the first topic, with faults and their ground truth."),
     "replay": ("data:replay", "Send files to the first topic, merged by event time."),
     "backtest": ("backtest:backtest", "Judge a recorded file as the flow would have; no broker, no ClickHouse."),
