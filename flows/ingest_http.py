@@ -23,7 +23,7 @@ from infra.http.decoding import BodyDecoder
 from infra.http.ingest import Ingest, Patience
 from infra.http.keys import Bucket, Caller, Keys
 from infra.http.read_api import read_api
-from infra.http.server import BACKLOG, CannotServe, Server, bind, is_loopback, tls_context
+from infra.http.server import BACKLOG, CannotServe, Server, bind, is_listening, is_loopback, tls_context
 from infra.kafka.admin import partitions
 from infra.kafka.client import DeliveryFailed
 from infra.kafka.deliveries import Deliveries
@@ -82,6 +82,17 @@ def service(settings: Settings, stop: Event) -> Iterator[Service]:
         stack.enter_context(_delivering(outlet, timeout_s=settings.worker.drain_timeout.ms / 1000))
         scheme, name = "http" if tls is None else "https", f"[{host}]" if ":" in host else host
         yield Service(server, listener, outlet, f"{scheme}://{name}:{listener.getsockname()[1]}")
+
+
+def try_listener(http: Http) -> str:
+    """What would be served, in words. Raises SettingsError for what would keep it from that."""
+    host, port = _address(http)
+    secured = "HTTPS" if _tls(http) else "HTTP"
+    told = f"{secured}, {len(http.keys)} keys" if http.keys else f"{secured}, without keys"
+    if port and is_listening(host, port):
+        return f"{told}; something listens there already, the service if it runs"
+    with _bound(http, host, port):
+        return f"{told}; free"
 
 
 def _ingest(

@@ -18,9 +18,11 @@ from flows.settings_notify import Target
 from infra.kafka.follow import follow
 from infra.mqtt.errors import need_paho
 from infra.notify.channel import Channel, Policy, Teller
+from infra.notify.everything import Everything
 from infra.notify.mail import Mail
-from infra.notify.message import Change, Telling
+from infra.notify.message import Change, NotTold, Telling
 from infra.notify.record import Record
+from infra.notify.text import Words
 from infra.notify.webhook import Webhook
 
 _END_S = 15.0
@@ -29,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 def teller(settings: Settings, target: Target) -> Teller:
-    """What reaches a channel. Raises MqttFailure."""
+    """What reaches a channel. Raises MqttFailure, SettingsError."""
     if target.topic:
         need_paho()
         from flows.ingest_mqtt import mqtt_place
@@ -40,6 +42,12 @@ def teller(settings: Settings, target: Target) -> Teller:
         return MqttTopics(place, topic=target.topic, state_topic=target.state_topic)
     if target.url:
         return Webhook(target.name, target.url, secret=str(target.secret))
+    words = Words(target.title, target.body)
+    if target.apprise:
+        try:
+            return Everything(str(target.apprise), words)
+        except ValueError as error:
+            raise SettingsError(f"channel {target.name!r}: {error}") from None
     return Mail(
         host=target.host,
         port=target.port,
@@ -48,6 +56,7 @@ def teller(settings: Settings, target: Target) -> Teller:
         security=target.security,
         username=target.username,
         password=str(target.password),
+        words=words,
     )
 
 
@@ -55,7 +64,21 @@ def policy(target: Target) -> Policy:
     """What a channel tells, and when."""
     # Machines listen to MQTT: each has its own topic, and a summary would be of no use to them.
     per_minute = sys.maxsize if target.topic else target.per_minute
-    return Policy(severity=target.severity, wait_ms=target.wait.ms, per_minute=per_minute, resolved=target.resolved)
+    return Policy(
+        severity=target.severity,
+        wait_ms=target.wait.ms,
+        per_minute=per_minute,
+        resolved=target.resolved,
+        repeat_ms=target.repeat.ms,
+    )
+
+
+def reach(settings: Settings, target: Target) -> str:
+    """Try a channel without telling anybody anything; what was found, in words. Raises SettingsError, MqttFailure."""
+    try:
+        return teller(settings, target).reach()
+    except NotTold as problem:
+        raise SettingsError(str(problem)) from None
 
 
 def notify(settings: Settings, stop: threading.Event) -> None:
@@ -67,14 +90,21 @@ def notify(settings: Settings, stop: threading.Event) -> None:
         raise SettingsError('kafka.alerts_topic = "": there is nothing to tell of; name the topic that the flow writes')
     if not asked.channels:
         raise SettingsError(
-            "notify.channels = []: nobody is to be told; add a [[notify.channels]] with a url or a host"
+            "notify.channels = []: nobody is to be told; add a [[notify.channels]] with a url, host, topic or apprise"
         )
     with ExitStack() as stack:
         record = Record(Path(asked.record))
         stack.callback(record.close)
         silences = Silences(clickhouse_address(settings))
         channels = [
-            Channel(one.name, teller(settings, one), policy(one), record, silenced=silences.silenced)
+            Channel(
+                one.name,
+                teller(settings, one),
+                policy(one),
+                record,
+                silenced=silences.silenced,
+                in_hand=silences.acknowledged,
+            )
             for one in asked.channels
         ]
         ended = threading.Event()

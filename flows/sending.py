@@ -7,26 +7,37 @@ from pathlib import Path
 import msgspec
 
 from flows.places import connection
+from flows.schemas import registry_place
 from flows.settings import Settings, SettingsError
 from infra.kafka.admin import partition_counts
 from infra.kafka.producer import Producer as KafkaProducer
+from infra.kafka.schemas_produce import Format, framing
 from infra.mqtt.errors import need_paho
 from infra.simulate.over_http import HttpProducer
 from infra.simulate.runner import Producer
 
 
 @contextmanager
-def destination(settings: Settings, to: str, key_file: Path | None = None) -> Iterator[tuple[Producer, str]]:
+def destination(
+    settings: Settings, to: str, key_file: Path | None = None, form: Format | None = None
+) -> Iterator[tuple[Producer, str]]:
     """What takes messages, and its name: the first topic, an MQTT broker, a URL. All is delivered at the end.
 
     to: "mqtt", "mqtt://host:port", "mqtts://host:port", "http", "http://host:port", "https://host:port"; "" for Kafka.
     key_file: holds the API key for the HTTP service.
+    form: in which Kafka gets them, with a schema; None for JSON without one.
     Raises KafkaFailure, MqttFailure, NotTakenIn, SettingsError.
     """
+    if form is not None and (to or not settings.schemas.url):
+        raise SettingsError(f"--format {form}: for Kafka only, and needs schemas.url, the schema registry")
     if not to:
         topic = first_topic(settings)
         with KafkaProducer(connection(settings)) as producer:
-            yield producer, topic
+            if form is None:
+                yield producer, topic
+                return
+            with framing(producer, registry_place(settings), topic, form) as framed:
+                yield framed, topic
         return
     scheme = to.partition(":")[0]
     if scheme in ("http", "https"):

@@ -76,11 +76,15 @@ class Schemas:
     def add(self, number: int, schema: SchemaText) -> Compiled:
         """What the registry says of a number. A schema that is none of a reading is added, too: it refuses payloads."""
         try:
-            found = compile_schema(schema, self._paths, reader=self._reader)
+            found = self.compile(schema)
         except Refused as refused:
             found = _refusing(refused.fault.reason, f"schema {number}: {refused.fault.detail}")
         self._compiled[number.to_bytes(4)] = found
         return found
+
+    def compile(self, schema: SchemaText) -> Compiled:
+        """Without adding it. Raises Refused when it cannot be that of a reading."""
+        return compile_schema(schema, self._paths, reader=self._reader)
 
     def add_unknown(self, number: int) -> None:
         """The registry knows no schema of this number."""

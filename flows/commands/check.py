@@ -1,24 +1,22 @@
 """`streamgauge check`: is everything there that a flow needs?"""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from flows.commands.common import Invocation, is_peoples_error
+from flows.commands.check_edges import check_channels, check_http, check_mqtt
+from flows.commands.check_schemas import check_schemas
+from flows.commands.common import Invocation
+from flows.commands.findings import Findings
 from flows.find import find
 from flows.parts import named_detectors
 from flows.places import clickhouse_address, connection
 from flows.recovery import Layout, read_layout
-from flows.settings import Mqtt, Settings
+from flows.settings import Http, Mqtt, Settings
 from infra.clickhouse import schema_check
 from infra.clickhouse.client import connect
 from infra.kafka.admin import partition_counts, sample_keys
-from infra.mqtt.errors import need_paho
 from infra.registry import read_file
 from models.cost import cost_per_sensor
 from operators.aggregates import load_aggregate
@@ -30,47 +28,18 @@ _MANY_SENSORS = 10_000
 """Without a registry file nobody has said how many there are."""
 
 
-class _Findings:
-    """Prints a line per thing looked at."""
-
-    def __init__(self) -> None:
-        self._console = Console(highlight=False)
-        self.wrong = 0
-
-    @contextmanager
-    def looking_at(self, what: str) -> Iterator[Callable[[str], None]]:
-        """Yields what to call with a short word of praise; an error of a known kind is the finding."""
-        praise = ""
-
-        def say(text: str) -> None:
-            nonlocal praise
-            praise = text
-
-        try:
-            yield say
-        except Exception as error:
-            if not is_peoples_error(error):
-                raise
-            self.wrong += 1
-            self._console.print(f"[red]wrong[/] {what}: {escape(str(error))}", soft_wrap=True)
-        else:
-            self._console.print(f"[green]ok[/]    {what}{': ' if praise else ''}{praise}", soft_wrap=True)
-
-    def warn(self, text: str) -> None:
-        """Something to look at that does not stop a flow."""
-        self._console.print(f"[yellow]look[/]  {text}", soft_wrap=True)
-
-
 def check(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="The flow that is to run.")] = "sensors",
 ) -> None:
-    """Try out configuration, broker, topics, keys, ClickHouse and schema; each line is ok, or what to do.
+    """Try out configuration, broker, topics, keys, ClickHouse and schema, and the edges that are configured.
+
+    Each line is ok, or what to do.
 
     **Example**: `streamgauge check`
     """
     invocation: Invocation = context.obj
-    findings = _Findings()
+    findings = Findings()
     with findings.looking_at("configuration") as say:
         settings = invocation.settings
         file = invocation.config or Path("streamgauge.toml")
@@ -80,12 +49,17 @@ def check(
     _check_flow(findings, name, settings)
     _check_kafka(findings, settings)
     _check_clickhouse(findings, settings)
+    if settings.schemas.url:
+        check_schemas(findings, settings)
     if settings.mqtt != Mqtt():
-        _check_mqtt(findings, settings.mqtt)
+        check_mqtt(findings, settings.mqtt)
+    if settings.http != Http():
+        check_http(findings, settings.http)
+    check_channels(findings, settings)
     raise typer.Exit(1 if findings.wrong else 0)
 
 
-def _check_flow(findings: _Findings, name: str, settings: Settings) -> None:
+def _check_flow(findings: Findings, name: str, settings: Settings) -> None:
     with findings.looking_at(f"flow {name}"):
         find(name)
     with findings.looking_at("detectors") as say:
@@ -103,7 +77,7 @@ def _check_flow(findings: _Findings, name: str, settings: Settings) -> None:
         say("will be made" if found is None else "fits")
 
 
-def _check_cost(findings: _Findings, detectors: list[NamedDetector], settings: Settings) -> None:
+def _check_cost(findings: Findings, detectors: list[NamedDetector], settings: Settings) -> None:
     """What detectors that are dear for a sensor cost for all of them."""
     file = settings.registry.file
     sensors = len(read_file(Path(file))) if file else _MANY_SENSORS
@@ -117,7 +91,7 @@ def _check_cost(findings: _Findings, detectors: list[NamedDetector], settings: S
             )
 
 
-def _check_kafka(findings: _Findings, settings: Settings) -> None:
+def _check_kafka(findings: Findings, settings: Settings) -> None:
     kafka = connection(settings)
     for topic in settings.kafka.topics:
         with findings.looking_at(f"topic {topic} at {settings.kafka.bootstrap}") as say:
@@ -134,22 +108,9 @@ def _check_kafka(findings: _Findings, settings: Settings) -> None:
                 )
 
 
-def _check_clickhouse(findings: _Findings, settings: Settings) -> None:
+def _check_clickhouse(findings: Findings, settings: Settings) -> None:
     address = clickhouse_address(settings)
     with findings.looking_at(f"ClickHouse at {address}") as say, connect(address) as client:
         say(f"version {client.server_version}, database {address.database}")
         with findings.looking_at("tables"):
             schema_check.check(client)
-
-
-def _check_mqtt(findings: _Findings, mqtt: Mqtt) -> None:
-    """Under a client id of its own and without a subscription: the bridge, if it runs, is not disturbed."""
-    with findings.looking_at(f"MQTT broker at {mqtt.url}") as say:
-        need_paho()
-        from flows.ingest_mqtt import filters, mqtt_place
-        from infra.mqtt.publisher import Publisher
-        from infra.mqtt.template import TopicTemplate
-
-        wanted = ", ".join(filters(mqtt))
-        with Publisher(mqtt_place(mqtt), TopicTemplate(mqtt.template)) as publisher:
-            say(f"MQTT {publisher.version}; the bridge will subscribe to {wanted}")

@@ -17,12 +17,30 @@ from flows.commands.common import Invocation, duration_ms, wide_console
 from flows.places import connection
 from flows.sending import destination, first_topic
 from infra.kafka.producer import Producer
+from infra.kafka.schemas_produce import Format
 from infra.signals import stop_on_signals
 from infra.simulate.mapping import ColumnMapping
 from infra.simulate.replay import FileSummary, Replay
 from infra.simulate.replay import replay as send
 from infra.simulate.runner import history, live, wall_clock_ms
 from infra.simulate.simulation import Simulation
+
+
+class Form(StrEnum):
+    """What payloads are sent as."""
+
+    json = "json"
+    avro = "avro"
+    protobuf = "protobuf"
+    json_schema = "json-schema"
+
+
+_FORMATS: dict[Form, Format | None] = {
+    Form.json: None,
+    Form.avro: "avro",
+    Form.protobuf: "protobuf",
+    Form.json_schema: "json-schema",
+}
 
 
 def simulate(
@@ -38,6 +56,9 @@ def simulate(
         typer.Option(help='"mqtt", "http" as configured, or a URL of either.', show_default="Kafka"),
     ] = "",
     key_file: Annotated[Path | None, typer.Option(help="Holds the API key, for HTTP.", show_default="none")] = None,
+    form: Annotated[
+        Form, typer.Option("--format", help="With a schema in the registry of [schemas], for Kafka.")
+    ] = Form.json,
 ) -> None:
     """Send simulated sensors to the first topic: daily cycles, drift, noise, and faults with their ground truth.
 
@@ -51,6 +72,8 @@ def simulate(
     `streamgauge simulate --to mqtt --location lab --sensors 5 --seconds 60`
 
     `streamgauge simulate --to http://127.0.0.1:8080 --seconds 60`
+
+    `STREAMGAUGE_SCHEMAS__URL=http://127.0.0.1:8081 streamgauge simulate --format avro --seconds 60`
     """
     invocation: Invocation = context.obj
     settings = invocation.settings
@@ -60,7 +83,7 @@ def simulate(
     past_ms = duration_ms(past, "--history")
     stop = stop_on_signals()
     simulation, now_ms = Simulation(config), wall_clock_ms()
-    with destination(settings, to, key_file) as (producer, topic), _spinner(_reached) as told:
+    with destination(settings, to, key_file, _FORMATS[form]) as (producer, topic), _spinner(_reached) as told:
         sent = 0
         if past_ms:
             begin_ms = now_ms - past_ms

@@ -139,6 +139,12 @@ def _rows(client: Client, sql: str, parameters: Row) -> list[Row]:
         return list(client.query(sql, parameters=parameters).named_results())
 
 
+_ACKNOWLEDGED = (
+    "SELECT DISTINCT alert_id FROM alert_actions_final WHERE action = 'ack' AND alert_id IN "
+    "(SELECT alert_id FROM alerts_final WHERE state = 'open')"
+)
+
+
 class Silences:
     """What people want to hear nothing of, asked at most every few seconds; safe to use from several threads.
 
@@ -150,6 +156,7 @@ class Silences:
         self._lock = threading.Lock()
         self._asked_s = -math.inf
         self._active: list[tuple[str, dict[str, str]]] = []
+        self._acknowledged: frozenset[str] = frozenset()
 
     def silenced(self, alert: Silenceable) -> bool:
         """Whether a silence names it, or fits all of its labels."""
@@ -159,12 +166,19 @@ class Silences:
             for alert_id, wanted in self._current()
         )
 
+    def acknowledged(self, alert: Silenceable) -> bool:
+        """Whether somebody has it in hand."""
+        self._current()
+        return alert.alert_id in self._acknowledged
+
     def _current(self) -> list[tuple[str, dict[str, str]]]:
         with self._lock:
             if time.monotonic() - self._asked_s > _ASK_EVERY_S:
                 with suppress(ClickHouseError), connect(self._address) as client:
                     rows = _rows(client, "SELECT alert_id, matchers FROM active_silences", {})
                     self._active = [(row["alert_id"], _matchers(row["matchers"])) for row in rows]
+                    rows = _rows(client, _ACKNOWLEDGED, {})
+                    self._acknowledged = frozenset(row["alert_id"] for row in rows)
                 self._asked_s = time.monotonic()
             return self._active
 

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 
@@ -146,6 +147,13 @@ def bind(host: str, port: int) -> socket.socket:
         listener.close()
         raise CannotServe(error.strerror or str(error)) from None
     return listener
+
+
+def is_listening(host: str, port: int) -> bool:
+    """Whether somebody answers there."""
+    with suppress(OSError), socket.create_connection((host, port), timeout=1):
+        return True
+    return False
 
 
 def is_loopback(host: str) -> bool:

@@ -19,6 +19,7 @@ _AT_ONCE = 100
 """So many are looked at together, and named in one summary."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 300.0
 _IDLE_S = 0.2
+_REPEATS_S = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,10 @@ class Teller(Protocol):
 
     def tell(self, telling: Telling) -> None:
         """Raises NotTold."""
+        ...
+
+    def reach(self) -> str:
+        """Try it without telling anybody anything; what was found, in words. Raises NotTold."""
         ...
 
     def idle(self) -> None:
@@ -40,12 +45,14 @@ class Policy:
     """severity: the least that is told. wait_ms: so long after its coming, for what may be over or inhibited by then.
 
     per_minute: so many tellings, then all that wait go into one. resolved: whether ends are told.
+    repeat_ms: what is still open so long after it was told is told once more; 0: never.
     """
 
     severity: str = "info"
     wait_ms: int = 0
     per_minute: int = 20
     resolved: bool = True
+    repeat_ms: int = 0
 
     def wants(self, change: Change) -> bool:
         """Whether it is told at all."""
@@ -53,7 +60,8 @@ class Policy:
 
 
 class Channel:
-    """silenced: whether people want to hear nothing of an alert now. clock_s: the wall clock."""
+    """silenced: whether people want to hear nothing of an alert now. in_hand: whether somebody has acknowledged it,
+    so that it is not repeated. clock_s: the wall clock."""
 
     def __init__(
         self,
@@ -63,14 +71,16 @@ class Channel:
         record: Record,
         *,
         silenced: Callable[[Change], bool] = lambda change: False,
+        in_hand: Callable[[Change], bool] = lambda change: False,
         clock_s: Callable[[], float] = time.time,
     ) -> None:
         self.name, self.policy = name, policy
         self._teller, self._record, self._silenced, self._clock_s = teller, record, silenced, clock_s
+        self._in_hand = in_hand
         self._told_s: list[float] = []
         self._woken = threading.Event()
         self._failures = 0
-        self._resting_s = 0.0
+        self._resting_s = self._repeats_s = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Until told to stop."""
@@ -89,6 +99,7 @@ class Channel:
         now_s = self._clock_s()
         if now_s < self._resting_s:
             return False
+        self._repeat(now_s)
         due = self._record.due(self.name, round(now_s * 1000), most=_AT_ONCE + 1)
         wanted = [line for line in due if not self._spared(line)]
         if not wanted:
@@ -99,7 +110,7 @@ class Channel:
             return len(wanted) < len(due)
         if len(wanted) <= room:
             for line in wanted:
-                if not self._tell([line], Telling([line.change])):
+                if not self._tell([line], Telling([line.change], repeat=line.repeats)):
                     break
         else:
             # A storm: everything that waits, in one.
@@ -109,11 +120,19 @@ class Channel:
             )
         return True
 
+    def _repeat(self, now_s: float) -> None:
+        """Now and then, what is open for long is due once more."""
+        if self.policy.repeat_ms and now_s >= self._repeats_s:
+            self._repeats_s = now_s + _REPEATS_S
+            now_ms = round(now_s * 1000)
+            self._record.repeat(self.name, now_ms - self.policy.repeat_ms, now_ms)
+
     def _spared(self, line: Line) -> bool:
         """Done with without being told?"""
         why = self._why_not(line)
         if why:
-            self._record.end([line], why, self._now_ms())
+            # Told it was, if not once more: its end is news.
+            self._record.end([line], "told" if line.repeats else why, self._now_ms())
         return bool(why)
 
     def _why_not(self, line: Line) -> str:
@@ -121,8 +140,10 @@ class Channel:
         if change.state == "resolved":
             # Who was not told of the beginning need not hear of the end; one that came without a beginning is news.
             return "" if line.opened in ("told", "none") else "not opened"
-        if line.over and self.policy.wait_ms:
+        if line.over and (self.policy.wait_ms or line.repeats):
             return "over"
+        if line.repeats and self._in_hand(change):
+            return "in hand"
         if self._record.inhibitor(change) is not None:
             return "inhibited"
         return "silenced" if self._silenced(change) else ""
@@ -143,7 +164,9 @@ class Channel:
     def _failed(self, lines: Sequence[Line], problem: NotTold) -> None:
         if problem.lasting:
             logger.error("channel %s refuses %s alerts for good: %s", self.name, len(lines), problem)
-            self._record.end(lines, "refused", self._now_ms(), str(problem))
+            for repeated, how in ((False, "refused"), (True, "told")):
+                some = [line for line in lines if bool(line.repeats) == repeated]
+                self._record.end(some, how, self._now_ms(), str(problem))
             return
         # It is the channel that rests, not the alert: what comes meanwhile would fail, too.
         pause_s = problem.after_s or min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self._failures, 20))

@@ -39,17 +39,22 @@ class Change(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """Changes to be told at once. summary: more than a channel tells one by one; left_out: not even among them."""
+    """Changes to be told at once.
+
+    summary: more than a channel tells one by one; left_out: not even among them. repeat: how often it was told before.
+    """
 
     changes: Sequence[Change]
     summary: bool = False
     left_out: int = 0
+    repeat: int = 0
 
     @property
     def key(self) -> str:
-        """The same whenever the same is told again."""
+        """The same whenever the same is tried again."""
         first = self.changes[0]
-        return f"{first.alert_id}.{first.state}" + (f".{len(self.changes)}" if len(self.changes) > 1 else "")
+        more = f".{len(self.changes)}" if len(self.changes) > 1 else ""
+        return f"{first.alert_id}.{first.state}{more}" + (f".again{self.repeat}" if self.repeat else "")
 
 
 class NotTold(Exception):
@@ -59,14 +64,6 @@ class NotTold(Exception):
         super().__init__(message)
         self.lasting = lasting
         self.after_s = after_s
-
-
-def subject(telling: Telling) -> str:
-    """One line for people."""
-    if telling.summary:
-        return f"{len(telling.changes) + telling.left_out} alerts at once: {worst(telling.changes)} at most"
-    change = telling.changes[0]
-    return f"{'resolved' if change.state == 'resolved' else change.severity}: {change.reason}"
 
 
 def worst(changes: Sequence[Change]) -> str:

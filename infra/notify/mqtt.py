@@ -48,6 +48,16 @@ class MqttTopics:
             self._drop()
             raise NotTold(f"the MQTT broker at {self._place.url} has not acknowledged it within {_WITHIN_S:.0f} s")
 
+    def reach(self) -> str:
+        """Connect, and publish nothing. Raises NotTold."""
+        try:
+            link = self._connected(time.monotonic() + _WITHIN_S)
+        except MqttFailure as failure:
+            raise NotTold(str(failure)) from None
+        finally:
+            self._drop()
+        return f"MQTT {link.version} at {self._place.url}, {self._topic}"
+
     def idle(self) -> None:
         """Keep the connection."""
         if self._link is not None:

@@ -35,6 +35,7 @@ CREATE TABLE IF NOT EXISTS lines (
     ended_ms INTEGER,
     problem TEXT NOT NULL DEFAULT '',
     body BLOB NOT NULL,
+    repeats INTEGER NOT NULL DEFAULT 0,
     UNIQUE (channel, alert_id, state)
 );
 CREATE INDEX IF NOT EXISTS waiting ON lines (channel, due_ms) WHERE ended = '';
@@ -48,7 +49,7 @@ class Line:
     """One change to be told in one channel.
 
     attempts: made so far. opened: of an end, what became of its beginning, "none" when there was none. over: whether
-    the alert is resolved by now.
+    the alert is resolved by now. repeats: how often it was told before.
     """
 
     number: int
@@ -56,6 +57,7 @@ class Line:
     change: Change
     opened: str
     over: bool
+    repeats: int = 0
 
 
 class Record:
@@ -68,6 +70,8 @@ class Record:
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
         self._database.executescript(_TABLES)
+        if "repeats" not in {column for _, column, *_ in self._database.execute("PRAGMA table_info(lines)")}:
+            self._database.execute("ALTER TABLE lines ADD COLUMN repeats INTEGER NOT NULL DEFAULT 0")
 
     def take(self, changes: Sequence[tuple[Change, Mapping[str, int]]]) -> int:
         """Changes, and the channels that are to tell each, with the time at which it is due; how many are new.
@@ -93,8 +97,9 @@ class Record:
     def due(self, channel: str, now_ms: int, *, most: int) -> list[Line]:
         """What a channel is to tell by now, as it came, what failed before last; an end only after its beginning."""
         sql = (
-            "SELECT lines.number, lines.attempts, lines.body, coalesce(first.ended, 'none'), alerts.state = 'resolved' "
-            "FROM lines JOIN alerts USING (alert_id) LEFT JOIN lines AS first ON first.channel = lines.channel "
+            "SELECT lines.number, lines.attempts, lines.body, coalesce(first.ended, 'none'), "
+            "alerts.state = 'resolved', lines.repeats FROM lines JOIN alerts USING (alert_id) "
+            "LEFT JOIN lines AS first ON first.channel = lines.channel "
             "AND first.alert_id = lines.alert_id AND first.state = 'open' AND lines.state = 'resolved' "
             "WHERE lines.channel = ? AND lines.ended = '' AND lines.due_ms <= ? "
             "AND coalesce(first.ended, 'none') != '' ORDER BY lines.attempts, lines.number LIMIT ?"
@@ -102,7 +107,8 @@ class Record:
         with self._lock:
             rows = self._database.execute(sql, (channel, now_ms, most)).fetchall()
         return [
-            Line(number, attempts, _decode(body), opened, bool(over)) for number, attempts, body, opened, over in rows
+            Line(number, attempts, _decode(body), opened, bool(over), repeats)
+            for number, attempts, body, opened, over, repeats in rows
         ]
 
     def inhibitor(self, change: Change) -> Change | None:
@@ -125,6 +131,16 @@ class Record:
             database.executemany(
                 "UPDATE lines SET attempts = attempts + 1, due_ms = ?, problem = ? WHERE number = ?",
                 [(due_ms, problem, line.number) for line in lines],
+            )
+
+    def repeat(self, channel: str, told_until_ms: int, now_ms: int) -> None:
+        """What was told by then, and is still open, is due once more."""
+        with self._written() as database:
+            database.execute(
+                "UPDATE lines SET ended = '', due_ms = ?, attempts = 0, repeats = repeats + 1 WHERE channel = ? "
+                "AND state = 'open' AND ended = 'told' AND ended_ms <= ? "
+                "AND alert_id IN (SELECT alert_id FROM alerts WHERE state = 'open')",
+                (now_ms, channel, told_until_ms),
             )
 
     def counts(self) -> dict[tuple[str, str], int]:

@@ -6,9 +6,12 @@ X-Streamgauge-Delivery: the same for every attempt, so that a receiver can drop 
 
 import hashlib
 import hmac
+import socket
+import ssl
 import time
 from email.utils import parsedate_to_datetime
 from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import msgspec
@@ -54,7 +57,25 @@ class Webhook:
                 raise NotTold(f"HTTP status {error.code} {error.reason}", lasting=lasting, after_s=after_s) from None
         except (URLError, OSError) as error:
             reason = error.reason if isinstance(error, URLError) else error
+            if isinstance(reason, ssl.SSLCertVerificationError):
+                raise NotTold(f"TLS: {reason.verify_message}") from None
             raise NotTold(f"no answer: {reason}") from None
+
+    def reach(self) -> str:
+        """Connect, and post nothing. Raises NotTold."""
+        place = urlsplit(self._url)
+        secured = place.scheme == "https"
+        host, port = place.hostname or "", place.port or (443 if secured else 80)
+        try:
+            with socket.create_connection((host, port), timeout=self._timeout_s) as connected:
+                if secured:
+                    with ssl.create_default_context().wrap_socket(connected, server_hostname=host):
+                        pass
+        except ssl.SSLCertVerificationError as error:
+            raise NotTold(f"{host}:{port}: TLS: {error.verify_message}") from None
+        except OSError as error:
+            raise NotTold(f"{host}:{port}: {error}") from None
+        return f"{host}:{port} is there; `streamgauge alerts test` posts something"
 
     def idle(self) -> None:
         """Nothing to keep in touch with."""

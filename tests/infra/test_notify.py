@@ -3,17 +3,24 @@
 import hashlib
 import hmac
 import json
+import sqlite3
+import ssl
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from infra.notify.channel import Channel, Policy, Teller
+from infra.notify.everything import Everything
 from infra.notify.mail import Mail
 from infra.notify.message import Change, NotTold, Telling
 from infra.notify.record import Record
+from infra.notify.text import Words
 from infra.notify.webhook import Webhook
+from tests.certificates import Authority
 from tests.infra.notify_support import SECRET, Hook, Post, change, serving
 
 
@@ -26,11 +33,24 @@ def hook() -> Iterator[Hook]:
 class Desk:
     """A channel with a record and a clock that is set by hand."""
 
-    def __init__(self, file: Path, teller: Teller, silenced: Any = lambda change: False, **policy: Any) -> None:
+    def __init__(
+        self,
+        file: Path,
+        teller: Teller,
+        silenced: Any = lambda change: False,
+        in_hand: Any = lambda change: False,
+        **policy: Any,
+    ) -> None:
         self.now_s = 1_000_000.0
         self.record = Record(file)
         self.channel = Channel(
-            "c", teller, Policy(**policy), self.record, silenced=silenced, clock_s=lambda: self.now_s
+            "c",
+            teller,
+            Policy(**policy),
+            self.record,
+            silenced=silenced,
+            in_hand=in_hand,
+            clock_s=lambda: self.now_s,
         )
 
     def take(self, *changes: Change, wait_s: float = 0) -> None:
@@ -201,6 +221,118 @@ def test_what_people_have_silenced_and_what_a_channel_does_not_want(tmp_path: Pa
     assert policy.wants(change())
     assert not policy.wants(change(severity="info"))
     assert not policy.wants(change(state="resolved"))
+
+
+def test_what_is_still_open_is_told_once_more_until_somebody_has_it_in_hand(tmp_path: Path, hook: Hook) -> None:
+    in_hand: set[str] = set()
+    desk = Desk(
+        tmp_path / "n.sqlite",
+        Webhook("h", hook.url),
+        in_hand=lambda one: one.sensor_id in in_hand,
+        repeat_ms=60_000,
+    )
+    desk.take(change("a"), change("b"), change("c"), change("c", state="resolved"))
+    desk.work()
+    first = [("a", "firing"), ("b", "firing"), ("c", "firing"), ("c", "resolved")]
+    desk.work(59)
+    assert hook.told == first
+    desk.work(2)
+    assert hook.told == [*first, ("a", "firing"), ("b", "firing")]
+    keys = [headers["X-Streamgauge-Delivery"] for headers, _ in hook.posts]
+    assert keys[4:] == ["a-1.open.again1", "b-1.open.again1"], "no receiver takes it for what it has"
+    in_hand.add("a")
+    desk.work(61)
+    assert hook.told[6:] == [("b", "firing")]
+    hook.statuses = [400]  # b cannot be repeated
+    desk.work(61)
+    desk.take(change("a", state="resolved"), change("b", state="resolved"))
+    desk.work(61)
+    assert hook.told[7:] == [("a", "resolved"), ("b", "resolved")], "who was told of the beginning hears of the end"
+    assert desk.ended == {"told": 6}
+
+
+def test_a_record_from_before_there_were_repeats_goes_on(tmp_path: Path, hook: Hook) -> None:
+    desk = Desk(tmp_path / "n.sqlite", Webhook("h", hook.url))
+    desk.take(change("a"))
+    desk.record.close()
+    with closing(sqlite3.connect(tmp_path / "n.sqlite")) as old:
+        old.execute("ALTER TABLE lines DROP COLUMN repeats")
+    again = Desk(tmp_path / "n.sqlite", Webhook("h", hook.url))
+    again.work()
+    assert hook.told == [("a", "firing")]
+
+
+def test_templates_fill_in_and_their_mistakes_are_told() -> None:
+    words = Words("[$severity] $sensor_id in $location\n", "$$ $reason ($labels), since $since")
+    over = Telling([change(state="resolved")])
+    assert words.title(over) == "[warning] a in hall"
+    assert words.body(over) == (
+        "$ a: anomaly, value 93.5 °C (sensor_id: a, location: hall), "
+        "since 2026-01-01T00:00:00.000Z until 2026-01-01T00:05:00.000Z\n"
+    )
+    usual = Words()
+    assert usual.title(over) == "resolved: a: anomaly, value 93.5 °C"
+    assert usual.title(Telling([change()], repeat=2)).startswith("still warning: ")
+    summary = Telling([change("a"), change("b", severity="critical")], summary=True, left_out=3)
+    assert usual.title(summary) == "5 alerts at once: critical at most"
+    assert usual.body(summary).endswith("\n\nand 3 more: streamgauge alerts list\n")
+    hostile = change(reason="$severity ${x} $(rm) %s {0.__class__}")
+    assert Words("$reason").title(Telling([hostile])) == hostile.reason, "what is filled in is not looked at again"
+    with pytest.raises(ValueError, match=r"there is no \$sensor; there are alert_id"):
+        Words(body="$sensor")
+    with pytest.raises(ValueError, match=r"write \$\$ for the sign"):
+        Words(title="5 $ or so")
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")  # in a package that apprise uses
+def test_apprise_tells_in_words_and_its_address_stays_secret(hook: Hook, caplog: pytest.LogCaptureFixture) -> None:
+    place = hook.url.removeprefix("http://").replace("127.0.0.1", "user:hunter22@127.0.0.1")
+    channel = Everything(f"json://{place}?token=verysecret", Words("$severity"))
+    channel.tell(Telling([change(severity="critical")]))
+    ((_, body),) = hook.posts
+    told = json.loads(body)
+    assert (told["title"], told["type"]) == ("critical", "failure")
+    assert "streamgauge alerts show a-1" in told["message"]
+    assert "JSON" in channel.reach()
+    hook.statuses = [500]
+    with pytest.raises(NotTold, match=r"JSON: .*500") as refused:
+        channel.tell(Telling([change()]))
+    assert not refused.value.lasting
+    with pytest.raises(ValueError, match="does not understand its address") as unknown:
+        Everything("slak://T0K3N123/secret99", Words())
+    said = str(refused.value) + str(unknown.value) + caplog.text + repr(channel.__dict__["_told_by"])
+    assert not [one for one in ("hunter22", "verysecret", "T0K3N123", "secret99") if one in said]
+
+
+def test_certificates_and_logins_that_are_wrong_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path / "ca")
+    for name, expired in (("old", True), ("good", False)):
+        cert, key = authority.issue(name, expired=expired)
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(cert, key)
+        hook = Hook()
+        hook.socket = tls.wrap_socket(hook.socket, server_side=True)
+        with serving(hook):
+            channel = Webhook("h", hook.url.replace("http:", "https:"))
+            monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+            with pytest.raises(NotTold, match="TLS: unable to get local issuer certificate") as problem:
+                channel.tell(Telling([change()]))
+            assert not problem.value.lasting, "a certificate can be mended"
+            monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))
+            if expired:
+                with pytest.raises(NotTold, match="TLS: certificate has expired"):
+                    channel.reach()
+                with pytest.raises(NotTold, match="TLS: certificate has expired"):
+                    channel.tell(Telling([change()]))
+            else:
+                channel.tell(Telling([change()]))
+                assert "is there" in channel.reach()
+    with serving(Post()) as post:
+        mail = Mail(host="127.0.0.1", port=post.port, sender="s@x", recipients=["a@x"], security="none")
+        assert "lets us in" in mail.reach()
+        with pytest.raises(NotTold, match=f"127.0.0.1:{post.port}: "):
+            replace(mail, security="starttls").reach()
+        assert not post.mails
 
 
 def test_what_was_told_long_ago_is_forgotten(tmp_path: Path, hook: Hook) -> None:
