@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flows.console_access import access_rules, tls, users_file
 from flows.settings import Console, Settings, SettingsError
@@ -14,6 +14,7 @@ from infra.console.knowledge import Explanation, Knowledge
 from infra.console.reader import Reader
 from infra.console.server import ConsoleServer
 from infra.console.stream import Hub
+from infra.console.workers import Workers
 from infra.http.server import BACKLOG, CannotServe, bind
 from infra.observe.health import parse_address
 from infra.simulate.runner import wall_clock_ms
@@ -44,8 +45,9 @@ def console(settings: Settings, address: Address) -> Iterator[Serving]:
             _check_tables(client.command("EXISTS TABLE readings_final"), address)
         reader = Reader(address, at_a_time=given.questions)
         stack.callback(reader.close)
+        workers = stack.enter_context(Workers(_workers(settings), wall_clock_ms))
         hub = Hub(reader, wall_clock_ms)
-        app = build(reader, hub, clock=wall_clock_ms, known=_knowledge(settings))
+        app = build(reader, hub, clock=wall_clock_ms, known=replace(knowledge(settings), workers=workers))
         gate = stack.enter_context(guarded(app, users_file(settings), rules, clock_ms=wall_clock_ms))
         server = ConsoleServer(gate, connections=given.max_connections, end_streams=hub.end, tls=context)
         listener.listen(BACKLOG)
@@ -54,7 +56,18 @@ def console(settings: Settings, address: Address) -> Iterator[Serving]:
         yield Serving(server, listener, f"{scheme}://{name}:{listener.getsockname()[1]}")
 
 
-def _knowledge(settings: Settings) -> Knowledge:
+def _workers(settings: Settings) -> tuple[str, ...]:
+    """Where workers tell of themselves. Raises SettingsError."""
+    found = settings.console.workers or tuple(filter(None, (settings.observe.listen,)))
+    for address in found:
+        try:
+            parse_address(address)
+        except ValueError as error:
+            raise SettingsError(f"console.workers: {error}") from None
+    return found
+
+
+def knowledge(settings: Settings) -> Knowledge:
     """What the pages are told of the configuration."""
 
     def explain(client: Client, sensor_id: str, time_ms: int) -> Explanation:

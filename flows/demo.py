@@ -84,6 +84,7 @@ class Demo:
         self._start_worker(config)
         self._start_bridge()
         self._start_http()
+        self._start_console(config)
         send(first_ms, self._now_ms)
 
     def _start_worker(self, config: Path | None) -> None:
@@ -95,6 +96,7 @@ class Demo:
             # For a few dozen sensors: an hour of history is worked off in batches, not reading by reading.
             "EVENT_TIME__SHARDS_PER_PARTITION": "1",
             "WORKER__RECOVERY_DIR": str(data_dir / "recovery"),
+            "OBSERVE__LISTEN": self.settings.console.workers[0],
         }
         worker = self._command("worker", [*given, "run", "sensors"], environment, stop_timeout_s=60)
         self._worker = self._supervisor.start(worker)
@@ -114,6 +116,17 @@ class Demo:
         environment = {"HTTP__LISTEN": self.settings.http.listen}
         service = self._command("ingest-http", ["--config", os.devnull, "ingest", "http"], environment)
         self._http = self._supervisor.start(service, may_end=True)
+
+    def _start_console(self, config: Path | None) -> None:
+        """The pages, where their packages are installed; they know the detectors by the configuration."""
+        self._console: ChildProcess | None = None
+        if find_spec("fastapi") is None:
+            return
+        console = self.settings.console
+        given = [] if config is None else ["--config", str(config)]
+        environment = {"CONSOLE__LISTEN": console.listen, "CONSOLE__WORKERS": json.dumps(console.workers)}
+        service = self._command("console", [*given, "console"], environment)
+        self._console = self._supervisor.start(service, may_end=True)
 
     def _command(
         self, name: str, arguments: list[str], environment: dict[str, str], *, stop_timeout_s: float = 10.0
@@ -196,6 +209,8 @@ class Demo:
             self._supervisor.check()
             time.sleep(0.2)
         self._worker.stop()
+        if self._console is not None:
+            self._console.stop()
         return self._story.summary(), self._story.comparison()
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from flows.settings import ClickHouse, Http, Kafka, Mqtt, Settings
+from flows.settings import ClickHouse, Console, Http, Kafka, Mqtt, Settings
 from infra.clickhouse.client import Address
 from infra.embedded.supervisor import Supervisor
 
@@ -41,6 +41,8 @@ def local_services(settings: Settings, supervisor: Supervisor) -> Iterator[Setti
         "clickhouse_port": clickhouse.port,
         "mqtt_url": mqtt.url,
         "http_listen": _free_address(Http().listen),
+        "console_listen": _free_address(Console().listen),
+        "worker_listen": settings.observe.listen or _free_address("127.0.0.1:0"),
     }
     file.write_text(json.dumps(told))
     try:
@@ -84,11 +86,16 @@ def _pointed(settings: Settings, told: Mapping[str, Any]) -> Settings:
     http = settings.http
     if http.listen == Http().listen:
         http = msgspec.structs.replace(http, listen=told.get("http_listen", http.listen))
-    return msgspec.structs.replace(settings, kafka=kafka, clickhouse=clickhouse, mqtt=mqtt, http=http)
+    console = settings.console
+    if console.listen == Console().listen:
+        console = msgspec.structs.replace(console, listen=told.get("console_listen", console.listen))
+    if not console.workers and "worker_listen" in told:
+        console = msgspec.structs.replace(console, workers=(told["worker_listen"],))
+    return msgspec.structs.replace(settings, kafka=kafka, clickhouse=clickhouse, mqtt=mqtt, http=http, console=console)
 
 
 def _free_address(wanted: str) -> str:
-    """Where the HTTP service can listen: the usual place, or a free port."""
+    """Where a service can listen: the usual place, or a free port."""
     host, _, port = wanted.rpartition(":")
     for one in (int(port), 0):
         with suppress(OSError), socket.create_server((host, one)) as place:

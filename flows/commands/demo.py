@@ -38,10 +38,10 @@ def demo(
     sensors: Annotated[int | None, typer.Option(min=1, help="How many sensors.", show_default="35")] = None,
     seed: Annotated[int | None, typer.Option(help="Other readings and faults.", show_default="1")] = None,
 ) -> None:
-    """Live sensors, windows and detectors on this machine, with an hour of history.
+    """Live sensors, windows and detectors on this machine, with an hour of history, on pages to look at.
 
-    Starts embedded Kafka and MQTT brokers and ClickHouse, one worker and a simulator; about 5 % of the readings are
-    faulty, and some messages are broken, late or sent twice. What was stored is kept in `.streamgauge`.
+    Starts embedded Kafka and MQTT brokers and ClickHouse, one worker, the console and a simulator; about 5 % of the
+    readings are faulty, and some messages are broken, late or sent twice. What was stored is kept in `.streamgauge`.
 
     **Examples**
 
@@ -58,6 +58,8 @@ def demo(
         prepare(settings)
         _say_where(console, settings)
         _say_how_to_publish(console, settings)
+        if url := _console_url(settings):
+            console.print(f"  [bold]console     {url}[/]  (in a few seconds)")
         with closing(Demo(settings, supervisor)) as the_demo:
             with _progress(console) as progress:
                 _history(the_demo, past_ms, invocation.config, progress)
@@ -111,6 +113,12 @@ def _say_where(console: Console, settings: Settings) -> None:
     console.print(f"  data        {settings.data_dir}/  (logs in logs/)")
 
 
+def _console_url(settings: Settings) -> str:
+    """Where the pages are; "" where their packages are not installed."""
+    scheme = "https" if settings.console.cert_file else "http"
+    return "" if find_spec("fastapi") is None else f"{scheme}://{settings.console.listen}/"
+
+
 def _say_how_to_publish(console: Console, settings: Settings) -> None:
     console.print("  sensors over MQTT, in another terminal:")
     console.print(
@@ -155,6 +163,8 @@ def _history(the_demo: Demo, past_ms: int, config: Path | None, progress: Progre
 
 def _live(console: Console, the_demo: Demo, seconds: float | None) -> None:
     console.print("  live now; Ctrl-C ends with a summary" if seconds is None else f"  live for {seconds:g} s")
+    if url := _console_url(the_demo.settings):
+        console.print(f"  look at     [bold]{url}[/]")
     began_s = time.monotonic()
     if console.is_terminal:
         with Live(console=console, refresh_per_second=4, transient=True) as screen:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from infra.clickhouse.client import Client
 from infra.clickhouse.reading import StoredReading
+from infra.console.workers import Workers
 
 
 class FeatureValue(Protocol):
@@ -43,8 +44,10 @@ class Knowledge:
     """roles: of each configured detector: rule, model or challenger. thresholds: raw scores from which rules flag.
 
     explain: of the sensor's reading nearest to a time, epoch milliseconds; None where nothing is configured.
+    workers: what they tell of themselves.
     """
 
     roles: Mapping[str, str] = field(default_factory=dict)
     thresholds: Mapping[str, float] = field(default_factory=dict)
     explain: Callable[[Client, str, int], Explanation] | None = None
+    workers: Workers = field(default_factory=lambda: Workers((), lambda: 0))

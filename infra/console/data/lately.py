@@ -9,7 +9,7 @@ MOST = 500_000
 """Readings that one question looks at, about: whole windows are counted."""
 
 
-def lately(ask: Ask) -> Ask:
+def lately(ask: Ask, *, most: int = MOST) -> Ask:
     """The same question about the newest part of its range that holds so many readings, as windows have counted them.
 
     Without windows the range stays as it is. Raises Problem, ClickHouseError.
@@ -32,7 +32,7 @@ def lately(ask: Ask) -> Ask:
             GROUP BY start
         )
         WHERE readings > {{most:UInt64}} ORDER BY start DESC LIMIT 1""",
-        most=MOST,
+        most=most,
     )
     if not len(found):
         return ask

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.console.dataset import Ask
+from operators.records import RULES
 
 TOGETHER = ("= rules", "= models", "= verdict")
 """The rules together, the models together, and the verdict."""
@@ -89,7 +90,7 @@ def _quality(found: Said, name: str, roles: Mapping[str, str]) -> Row:
     differing = found.count(lambda one: (name in one.names) != (TOGETHER[2] in one.names))
     return {
         "detector": name,
-        "role": "together" if name in TOGETHER else roles.get(name, ""),
+        "role": "together" if name in TOGETHER else roles.get(name, "check" if name in RULES else ""),
         "flagged": found.count(lambda one: name in one.names),
         "agreement": _ratio(readings - differing, readings),
         "hits": hits,

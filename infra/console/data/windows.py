@@ -1,6 +1,7 @@
 """The page Windows: tumbling and sliding aggregates of the groups there are."""
 
 from http import HTTPStatus
+from typing import Any
 
 from infra.console.dataset import Ask, Dataset
 from infra.console.table import Table
@@ -104,16 +105,16 @@ def _worst(ask: Ask, window: str) -> str:
 
 def _unit(ask: Ask, group: list[str]) -> str:
     """Of a group's values; "" when it has several."""
-    known = dict(zip(_COLUMNS, group, strict=True))
+    known: dict[str, Any] = dict(zip(_COLUMNS, group, strict=True))
     if known["unit"]:
-        return known["unit"]
+        return str(known["unit"])
     conditions = [f"{name} = {{{name}:String}}" for name in ("sensor_type", "location", "sensor_id") if known[name]]
     if not conditions:
         return ""
     found = ask.table(
         f"SELECT DISTINCT unit FROM readings WHERE {' AND '.join(conditions)} AND {ask.scope.during()} LIMIT 2", **known
     )
-    return found.columns["unit"][0] if len(found) == 1 else ""
+    return str(found.columns["unit"][0]) if len(found) == 1 else ""
 
 
 DATASETS = (

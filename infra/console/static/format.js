@@ -38,7 +38,8 @@ export function duration(ms) {
   if (ms === null || ms === undefined || Number.isNaN(ms)) return NONE;
   const size = Math.abs(ms);
   if (size < 1_000) return `${Math.round(ms)} ms`;
-  if (size < 100_000) return `${(ms / 1_000).toFixed(1)} s`;
+  if (size >= 60_000 && size < 3_600_000 && ms % 60_000 === 0) return `${ms / 60_000} min`;
+  if (size < 100_000) return `${(ms / 1_000).toFixed(size < 10_000 && ms % 1_000 ? 1 : 0)} s`;
   if (size < 6_000_000) return `${Math.round(ms / 60_000)} min`;
   if (size < 172_800_000) return `${(ms / 3_600_000).toFixed(1)} h`;
   return `${Math.round(ms / 86_400_000)} d`;

@@ -31,6 +31,8 @@ export function panel(parent, state, given) {
       const at = body.querySelector(".scroll")?.scrollTop ?? 0;
       fill(scrolls);
       if (at) scrolls.scrollTop = at;
+      // Whatever scrolls can be got to by keyboard.
+      if (inner.scrollWidth > inner.clientWidth) inner.tabIndex = 0;
       return undefined;
     }
     if (given.cells && data.length) return showCells(given.cells(data, theme()));

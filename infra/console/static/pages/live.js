@@ -57,7 +57,7 @@ export function mount(root, ctx) {
     unmount: () => clearTimeout(waiting),
     async refresh() {
       if (pulse.readings.length) return;
-      const told = await ctx.get("live", "pulse").catch(() => null);
+      const told = await ctx.get("live", "pulse", { sensor: [] }).catch(() => null);
       if (!told || pulse.readings.length) return;
       pulse.readings = told.columns.readings.slice(1, -1);
       pulse.anomalies = told.columns.anomalies.slice(1, -1).map((v) => v * 60);
