@@ -14,11 +14,11 @@ from typing import Any
 from numba.core.caching import UserProvidedCacheLocator
 
 
-class FromImage(UserProvidedCacheLocator):  # type: ignore[misc]  # numba is untyped
+class FromImage(UserProvidedCacheLocator):
     """NUMBA_CACHE_DIR itself while it can be written, which is when the image is built."""
 
     def __init__(self, py_func: Any, py_file: str) -> None:
-        super().__init__(py_func, py_file)
+        super().__init__(py_func, py_file)  # type: ignore[no-untyped-call]  # numba has no types
         image = Path(self._cache_path)
         if not _writable(image):
             self._cache_path = str(_linked(image))

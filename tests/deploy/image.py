@@ -92,7 +92,7 @@ class Image:
         Its root file system is read-only but for /tmp, empty in the beginning, and `state` as /var/lib/streamgauge.
         """
         os.chown(state, *map(int, self.user))
-        variables = {"PATH": _PATH, "HOME": "/"} | self.stage.environment | environment
+        variables = {"PATH": _PATH, "HOME": "/"} | self.stage.environment | dict(environment)
         entry = self.stage.last("ENTRYPOINT").words
         return self._entering([*self._as_user(), *entry, *arguments], variables, self.stage.workdir, state=state)
 
@@ -117,7 +117,7 @@ class Image:
         return [*apart, "sh", "-euc", _MOUNT, "sh", *given, *values, *argv]
 
     def _run(self, step: Step, script: str) -> None:
-        variables = {"PATH": _PATH, "HOME": "/root"} | step.environment
+        variables = {"PATH": _PATH, "HOME": "/root"} | dict(step.environment)
         if self._pip:
             variables |= {name: text for name, text in os.environ.items() if _FOR_PIP.search(name)}
         argv = self._entering(["sh", "-c", script], variables, step.workdir)

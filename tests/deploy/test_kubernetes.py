@@ -196,7 +196,7 @@ def test_rescale_stops_all_and_starts_as_many(copy: Path, tmp_path: Path, overla
     kubectl.chmod(0o755)
     folder = copy / "overlays" / overlay
     environment = {"KUBECTL": str(kubectl), "PATH": "/usr/bin:/bin"}
-    run = [copy / "rescale.sh", folder, str(workers)]
+    run = [str(copy / "rescale.sh"), str(folder), str(workers)]
     done = subprocess.run(run, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == f"{workers} workers are ready"
     calls = [line.split() for line in (tmp_path / "calls").read_text().splitlines()]
