@@ -101,7 +101,7 @@ export function cartesian({ x, y, series, legend = null, unit = "", title = null
   return {
     animation: false, color: t.palette, textStyle: { fontFamily: "system-ui, -apple-system, Segoe UI, Roboto, Arial, sans-serif", color: t.ink },
     grid: { left, right, top: top ?? (shown ? (named ? 48 : 32) : named ? 26 : 12), bottom: 4, containLabel: true },
-    legend: shown ? { type: "scroll", top: 0, left: 0, itemWidth: 14, itemHeight: 8, itemGap: 14, icon: "roundRect", textStyle: { color: t.muted, fontSize: 12 }, inactiveColor: t.line, pageTextStyle: { color: t.muted }, pageIconColor: t.muted, data: series.filter((s) => s.name && !s.hidden).map((s) => s.name) } : { show: false },
+    legend: shown ? { type: "scroll", top: 0, left: 0, itemWidth: 14, itemHeight: 12, itemGap: 14, icon: "roundRect", textStyle: { color: t.muted, fontSize: 12 }, inactiveColor: t.line, pageTextStyle: { color: t.muted }, pageIconColor: t.muted, data: series.filter((s) => s.name && !s.hidden).map((s) => s.name) } : { show: false },
     tooltip: tooltip(t, { trigger: "axis", formatter: tip ?? ((params) => axisTip(params, series, unit)) }),
     axisPointer: { lineStyle: { color: t.shade, type: "solid", width: 1 } },
     xAxis: x, yAxis: axes, series, title,

@@ -2,7 +2,7 @@
 
 import { bars, cartesian, heat, timeAxis, tip, valueAxis } from "/static/chart.js";
 import * as format from "/static/format.js";
-import { aligned, columnsHere, everyLabel, narrow, once, readable, scaled } from "/static/pages/parts.js";
+import { aligned, captioned, columnsHere, everyLabel, narrow, once, readable, scaled } from "/static/pages/parts.js";
 import { bounds } from "/static/state.js";
 import { grid, h, note, segmented, select, table, tile, tiles } from "/static/ui.js";
 
@@ -139,14 +139,11 @@ function correlation(body, ctx) {
   ctx.panel(body, {
     title: "What moves together?", dataset: "correlation", span: 6, height: 330, params: { by },
     empty: "Too little to compare: it takes two of them with windows at ten moments in common. Choose a longer range.",
-    told(data) {
-      const { names: some = [], of = 0, bucket_ms: step } = data.about;
-      const rule = some.length < of ? (by === "sensor_id" ? (ctx.state.sensor.length ? "those chosen" : `the ${some.length} of ${format.compact(of)} sensors with the most anomalies; filter to choose others`) : `the ${some.length} of ${of} with the most readings`) : `all ${of} ${what}`;
-      return `correlation of ${format.duration(step)} means: ${rule}`;
-    },
     controls: [segmented({ label: "Between", options: [["sensor_type", "Types"], ["location", "Locations"], ["sensor_id", "Sensors"]], value: by, onchange: (v) => ctx.set({ extra: { by: v === "sensor_type" ? "" : v } }, { replace: true }) })],
     draw(data, t) {
       const rows = data.rows();
+      const { names: some, of, bucket_ms: step } = data.about;
+      const rule = some.length < of ? `the ${some.length} of ${format.compact(of)} ${what} with the most ${by === "sensor_id" ? "anomalies" : "readings"}` : `all ${of} ${what} of the filter`;
       const there = new Set(rows.flatMap((r) => [r.one, r.other]));
       names = data.about.names.filter((n) => there.has(n)).sort();
       const at = new Map(names.map((n, i) => [n, i]));
@@ -158,7 +155,7 @@ function correlation(body, ctx) {
         const r = pair.get(`${names[p.value[1]]}\n${names[p.value[0]]}`);
         return tip(`${names[p.value[1]]} · ${names[p.value[0]]}`, [["", "correlation", told(r.correlation)], ["", "moments in common", format.compact(r.windows)]]);
       };
-      everyLabel(scaled(option, told), { rotate: 40 });
+      everyLabel(captioned(scaled(option, told), `Means of ${format.duration(step)}, ${rule}`, t), { rotate: 40 });
       if (names.length > 16) for (const axis of ["xAxis", "yAxis"]) option[axis].axisLabel = { ...option[axis].axisLabel, fontSize: 9, width: 90, interval: names.length > 30 ? 1 : 0 };
       return option;
     },
@@ -171,7 +168,6 @@ function hours(body, ctx) {
   let what = "anomaly_share";
   const panel = ctx.panel(body, {
     title: "Hour by weekday", dataset: "hours", span: 6, height: 330, params: { zone }, empty: NO_WINDOWS,
-    told: (data) => `${zone}; ${data.length} of the 168 hours of a week are in this range${data.length < 168 ? ": choose 7 d for all" : ""}`,
     controls: [select({ label: "Show", options: [["anomaly_share", "Anomalies, share"], ["completeness", "Completeness"], ["readings", "Readings"]], value: what, onchange(v) { what = v; panel.redraw(); } })],
     draw(data, t) {
       const rows = data.rows();
@@ -181,7 +177,8 @@ function hours(body, ctx) {
       const max = what === "completeness" ? 1 : Math.max(...known) || 1;
       const min = what === "completeness" ? Math.min(0.9, ...known) : 0;
       const told = share ? (v) => format.percent(v, 2) : format.compact;
-      const option = scaled(heat({ xs, ys: WEEKDAYS, values: rows.map((r) => [r.hour, r.weekday - 1, r[what]]), min, max, format: told }, t), told);
+      const caption = `${data.length} of the 168 hours of a week are in this range, in ${zone}`;
+      const option = captioned(scaled(heat({ xs, ys: WEEKDAYS, values: rows.map((r) => [r.hour, r.weekday - 1, r[what]]), min, max, format: told }, t), told), caption, t);
       option.xAxis.splitLine = option.yAxis.splitLine = { show: true, lineStyle: { color: t.line, opacity: 0.6 } };
       option.tooltip.formatter = (p) => {
         const r = rows.find((one) => one.hour === p.value[0] && one.weekday - 1 === p.value[1]);

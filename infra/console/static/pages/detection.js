@@ -116,16 +116,16 @@ function rulesAndModels(data, el) {
 function quality(data, el) {
   const known = data.about.labelled > 0;
   const share = (v) => (v === null ? "–" : meter(v));
-  el.append(table([
+  el.append(table(columnsHere([
     { name: "detector", title: "Detector", format: (v) => NAMES[v] ?? v },
-    { name: "role", title: "Role", format: (v) => (v && v !== "together" ? badge(v, TONES[v]) : "") },
+    { name: "role", title: "Role", wide: true, format: (v) => (v && v !== "together" ? badge(v, TONES[v]) : "") },
     { name: "flagged", title: "Flagged", num: true, format: format.compact },
     { name: "precision", title: "Precision", num: true, format: share },
     { name: "recall", title: "Recall", num: true, format: share },
     { name: "f1", title: "F1", num: true, format: share },
     { name: "false_alarms", title: "False alarms", num: true, format: (v) => (known ? format.compact(v) : "–") },
     { name: "agreement", title: "As the verdict", num: true, format: (v) => format.percent(v, 1) },
-  ], data.rows(), { caption: "How right each detector is" }));
+  ]), data.rows(), { caption: "How right each detector is" }));
   if (!known) el.append(note(TRUTH));
   else if (!data.about.faults) el.append(note("All labelled readings are normal: recall and F1 need a fault."));
 }
@@ -206,14 +206,14 @@ function scores(body, ctx) {
 }
 
 function delays(data, el) {
-  el.append(table([
+  el.append(table(columnsHere([
     { name: "fault", title: "Fault", format: (v) => v.replaceAll("_", " ") },
     { name: "faults", title: "Faults", num: true },
     { name: "found", title: "Found", num: true, format: (v, r) => `${v} (${format.percent(v / r.faults, 0)})` },
     { name: "median_s", title: "Median", num: true, format: seconds },
-    { name: "p95_s", title: "95 % within", num: true, format: seconds },
+    { name: "p95_s", title: "95 % within", wide: true, num: true, format: seconds },
     { name: "longest_s", title: "Longest", num: true, format: seconds },
-  ], data.rows(), { caption: "How soon faults are found" }));
+  ]), data.rows(), { caption: "How soon faults are found" }));
 }
 
 const seconds = (v) => (v === null ? "–" : format.duration(v * 1_000));

@@ -22,7 +22,7 @@ export const narrow = () => window.innerWidth < 760;
 export const columnsHere = (columns) => columns.filter((c) => !(c.wide && narrow()));
 
 /** Text that may be long: it keeps some room on a phone. */
-export const words = (text) => h("span", { style: { display: "inline-block", "min-width": "min(200px, 48vw)", "overflow-wrap": "anywhere" }, text });
+export const words = (text) => h("span", { style: { display: "block", "min-width": "min(200px, 48vw)", "overflow-wrap": "anywhere" }, text });
 
 /** Cells in which dark and light text can be told apart from their ground. */
 export function readable(values, max, t) {
@@ -33,6 +33,13 @@ export function readable(values, max, t) {
 export function scaled(option, told) {
   const { min, max } = option.visualMap;
   option.visualMap.text = [told(max), told(min)];
+  return option;
+}
+
+/** A line above a chart that must not be cut off: what it is of. */
+export function captioned(option, text, t) {
+  option.title = { text, left: 0, top: 0, textStyle: { color: t.muted, fontSize: 12, fontWeight: "normal" } };
+  option.grid.top += 18;
   return option;
 }
 

@@ -2,7 +2,7 @@
 
 import { band, cartesian, line, marks, shaded, timeAxis, valueAxis } from "/static/chart.js";
 import * as format from "/static/format.js";
-import { once } from "/static/pages/parts.js";
+import { columnsHere, once } from "/static/pages/parts.js";
 import { badge, grid, h, note, segmented, table, tile, tiles } from "/static/ui.js";
 
 const SIDES = [["30", "30"], ["120", "120"], ["600", "600"]];
@@ -104,22 +104,20 @@ function surprises(data, t) {
   const series = names.map((name, i) => line(name, rows.map((r) => [r.time, r.surprises[name] ?? null]), { color: t.palette[i % t.palette.length], width: 1.3 }));
   const itself = rows.find((r) => r.itself);
   if (itself) series[0].markLine = { silent: true, symbol: "none", animation: false, label: { show: false }, lineStyle: { color: t.ink, type: "solid", width: 1, opacity: 0.6 }, data: [{ xAxis: itself.time }] };
-  const option = cartesian({ x: timeAxis([rows[0].time, rows.at(-1).time], t), y: valueAxis({ min: 0 }, t), series, legend: true }, t);
-  option.legend.itemHeight = 13; // lower ones cut the text of a legend that scrolls
-  return option;
+  return cartesian({ x: timeAxis([rows[0].time, rows.at(-1).time], t), y: valueAxis({ min: 0 }, t), series, legend: true }, t);
 }
 
 function detectors(data, el) {
   const tones = { rule: "accent", model: "good", challenger: "warn", check: "accent" };
-  el.append(table([
+  el.append(table(columnsHere([
     { name: "detector", title: "Detector" },
-    { name: "role", title: "Role", format: (v) => badge(v || "not configured now", tones[v]) },
+    { name: "role", title: "Role", wide: true, format: (v) => badge(v || "not configured now", tones[v]) },
     { name: "raw_score", title: "Raw score", num: true, format: (v) => format.number(v) },
     { name: "surprise", title: "Surprise", num: true, format: (v) => format.number(v) },
-    { name: "flags_from", title: "Flags from", format: (v) => v || "–" },
+    { name: "flags_from", title: "Flags from", wide: true, format: (v) => v || "–" },
     { name: "flagged", title: "Flagged", format: (v) => (v ? badge("yes", "bad") : "no") },
-    { name: "model_version", title: "Model", format: (v) => h("span", { class: "mono", text: v || "–" }) },
-  ], data.rows(), { caption: "What each detector said" }));
+    { name: "model_version", title: "Model", wide: true, format: (v) => h("span", { class: "mono", text: v || "–" }) },
+  ]), data.rows(), { caption: "What each detector said" }));
   const { limits, asset } = data.about;
   const words = [];
   if (limits) words.push(limits[0] === null && limits[1] === null ? "No limits are configured for this sensor." : `Limits: ${format.number(limits[0])} … ${format.number(limits[1])}.`);
