@@ -23,6 +23,8 @@ from infra.simulate.simulation import Simulation
 
 _EPOCH = "2s"
 _POLL_S = 1.0
+ALERTS = "alerts/{sensor_id}/notification"
+"""Where alerts are told over MQTT."""
 _FIRST_ROWS = 5_000
 
 
@@ -85,6 +87,7 @@ class Demo:
         self._start_bridge()
         self._start_http()
         self._start_console(config)
+        self._start_notifier()
         send(first_ms, self._now_ms)
 
     def _start_worker(self, config: Path | None) -> None:
@@ -127,6 +130,21 @@ class Demo:
         environment = {"CONSOLE__LISTEN": console.listen, "CONSOLE__WORKERS": json.dumps(console.workers)}
         service = self._command("console", [*given, "console"], environment)
         self._console = self._supervisor.start(service, may_end=True)
+
+    def _start_notifier(self) -> None:
+        """Alerts go to the embedded MQTT broker, where everybody may listen; it waits until the worker has any."""
+        settings = self.settings
+        if not settings.kafka.alerts_topic:
+            return
+        environment = {
+            "MQTT__URL": settings.mqtt.url,
+            "MQTT__PROTOCOL": settings.mqtt.protocol,
+            "KAFKA__ALERTS_TOPIC": settings.kafka.alerts_topic,
+            "NOTIFY__CHANNELS": f'[{{ name = "mqtt", topic = "{ALERTS}", severity = "info" }}]',
+            "NOTIFY__RECORD": str(Path(settings.data_dir).absolute() / "notify.sqlite"),
+        }
+        notifier = self._command("notify", ["--config", os.devnull, "notify"], environment)
+        self._supervisor.start(notifier, may_end=True)
 
     def _command(
         self, name: str, arguments: list[str], environment: dict[str, str], *, stop_timeout_s: float = 10.0

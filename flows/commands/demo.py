@@ -124,6 +124,8 @@ def _say_how_to_publish(console: Console, settings: Settings) -> None:
     console.print(
         "  streamgauge simulate --to mqtt --location mqtt --sensors 5 --seconds 30", style="cyan", soft_wrap=True
     )
+    console.print("  alerts as they come, with the state of each sensor before:")
+    console.print(f"  amqtt_sub --url {settings.mqtt.url} -t 'alerts/#'", style="cyan", soft_wrap=True, markup=False)
     if find_spec("fastapi") is None:
         return
     url = f"http://{settings.http.listen}"
