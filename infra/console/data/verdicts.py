@@ -166,7 +166,7 @@ def rules_and_models(found: Said) -> list[Row]:
 
 def challengers(found: Said, roles: Mapping[str, str]) -> list[Row]:
     """Each challenger beside the champion, the verdict: where they differ, and who is right there if it is known."""
-    return [_beside(found, name) for name in found.detectors if roles.get(name) == "challenger"]
+    return [_beside(found, name) for name, role in sorted(roles.items()) if role == "challenger"]
 
 
 def _beside(found: Said, name: str) -> Row:

@@ -20,17 +20,22 @@ export function mount(root, ctx) {
   const row = tiles(root);
   const body = grid(root);
   const verdicts = once(() => ctx.get("detection", "verdicts"));
+  const NOTHING = "No readings in this range.";
+  const whole = async () => {
+    const told = await verdicts();
+    return told.about.readings ? told : new Data({ columns: {}, kinds: {}, about: told.about });
+  };
   const part = (name) => async () => {
     const told = await verdicts();
-    const columns = told.about[name];
+    const columns = told.about.readings ? told.about[name] : {};
     const kinds = Object.fromEntries(Object.entries(columns).map(([n, values]) => [n, typeof values[0] === "string" ? "text" : "number"]));
     return new Data({ columns, kinds, about: told.about });
   };
   overTime(body, ctx);
-  ctx.panel(body, { title: "Rules beside models", dataset: "rules_and_models", load: part("rules_and_models"), span: 4, about: "readings that each flags", told: shortened, render: rulesAndModels, empty: "No readings in this range." });
-  ctx.panel(body, { title: "How right is each detector?", dataset: "verdicts", load: verdicts, span: 7, about: "of the readings whose truth is known", told: shortened, render: quality, height: 400 });
+  ctx.panel(body, { title: "Rules beside models", dataset: "rules_and_models", load: part("rules_and_models"), span: 4, about: "readings that each flags", told: shortened, render: rulesAndModels, empty: NOTHING });
+  ctx.panel(body, { title: "How right is each detector?", dataset: "verdicts", load: whole, span: 7, about: "of the readings whose truth is known", told: shortened, render: quality, height: 400, empty: NOTHING });
   ctx.panel(body, { title: "Who agrees with whom?", dataset: "agreement", load: part("agreement"), span: 5, height: 390, about: "Cohen's kappa: 1 agree in all, 0 no more than chance", draw: agreement, empty: "Nobody flags anything in this range." });
-  ctx.panel(body, { title: "Champion and challengers", dataset: "challengers", load: part("challengers"), span: 5, about: "the verdict beside those that have no say", render: challengers, empty: "No detector is configured as a challenger: give one role = \"challenger\" to try it beside the others." });
+  ctx.panel(body, { title: "Champion and challengers", dataset: "challengers", load: part("challengers"), span: 5, about: "the verdict beside those that have no say", render: challengers });
   scores(body, ctx);
   ctx.panel(body, { title: "How soon are faults found?", dataset: "delays", span: 5, about: "event time from a fault's first reading to its first flag", told: shortened, render: delays, empty: TRUTH });
   ctx.panel(body, { title: "How soon are verdicts stored?", dataset: "stored", span: 7, height: 200, about: "from a reading's event time; history that is read later is late by as much", draw: (data, t) => stored(data, t, ctx), empty: "No readings in this range." });
@@ -157,6 +162,7 @@ function agreement(data, t) {
 }
 
 function challengers(data, el) {
+  if (!data.length) el.append(h("p", { class: "empty", text: data.about.readings ? "No detector is configured as a challenger: give one role = \"challenger\" to try it beside the others." : "No readings in this range." }));
   for (const r of data.rows()) {
     const known = r.labelled > 0;
     const line = (name, mine, champion) => ({ name, mine, champion });
