@@ -13,13 +13,13 @@ from flows.settings import Settings
 from infra.embedded.broker import Broker
 from infra.kafka.client import Connection
 from infra.kafka.producer import Producer
-from tests.bench import detection, http, mqtt, report
+from tests.bench import detection, http, mqtt, planning, report
 from tests.bench.load import Load, new_topics
 from tests.bench.measure import Input, Measured, measure_apart
 from tests.bench.recovery import __main__ as recovery
 from tests.dashboards import __main__ as dashboards
 
-PARTS = ("detection", "recovery", "edges", "queries", "worker")
+PARTS = ("detection", "recovery", "edges", "formats", "queries", "plan", "worker")
 _WARM = 20_000
 _MQTT_MESSAGES = 50_000
 _HTTP_REQUESTS = {"ndjson": 2_000, "single": 30_000}
@@ -91,6 +91,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--sensors", type=int, default=10_000)
     parser.add_argument("--repeat", type=int, default=3, help="runs of each measurement; the median counts")
     parser.add_argument("--only", choices=PARTS, help="only this part; all when left out")
+    parser.add_argument("--write", action="store_true", help="keep what the part plan measures, for `streamgauge plan`")
     options = parser.parse_args(arguments)
     load, console = Load(messages=options.messages, sensors=options.sensors), wide_console()
     parts = (options.only,) if options.only else PARTS
@@ -101,8 +102,12 @@ def main(arguments: list[str] | None = None) -> None:
     if "edges" in parts:
         mqtt.run(messages=_MQTT_MESSAGES, repeat=options.repeat, console=console)
         http.run(requests=_HTTP_REQUESTS, repeat=options.repeat, console=console)
+    if "formats" in parts:
+        formats.run(readings=formats.READINGS, repeat=options.repeat, console=console)
     if "queries" in parts:
         dashboards.run(readings=_STORED, most=5, console=console)
+    if "plan" in parts:
+        planning.run(write=options.write, console=console)
     sys.exit("worker" in parts and not run(load, repeat=options.repeat, console=console))
 
 
