@@ -13,7 +13,7 @@ from flows.settings import Settings
 from infra.embedded.broker import Broker
 from infra.kafka.client import Connection
 from infra.kafka.producer import Producer
-from tests.bench import detection, http, mqtt, planning, report
+from tests.bench import detection, formats, http, mqtt, planning, report
 from tests.bench.load import Load, new_topics
 from tests.bench.measure import Input, Measured, measure_apart
 from tests.bench.recovery import __main__ as recovery
