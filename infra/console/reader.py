@@ -57,6 +57,11 @@ class Reader:
         }
         with self.client() as client, explained("the page", client):
             result = client.query(sql, parameters=dict(parameters), settings=settings, column_oriented=True)
+            if not result.column_names:  # without rows the answer does not say what they would be
+                names, types = client.query(
+                    f"DESCRIBE TABLE ({sql})", parameters=dict(parameters), settings=settings, column_oriented=True
+                ).result_columns[:2]
+                return table_of(names, types, [])
             types = [kind.name for kind in result.column_types]
             columns = [column[:max_rows] for column in result.result_columns]
         return table_of(result.column_names, types, columns)

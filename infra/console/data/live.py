@@ -16,7 +16,10 @@ _LATEST = 50
 
 
 def pulse(ask: Ask) -> Table:
-    """Of the last five minutes, each five seconds: readings and anomalies a second, sensors that spoke."""
+    """Of the last five minutes, each five seconds: readings and anomalies a second, sensors that spoke.
+
+    Without FINAL: what a restarted flow stores again counts twice until it is merged.
+    """
     return ask.table(
         f"""
         SELECT fromUnixTimestamp64Milli(intDiv(toUnixTimestamp64Milli(time), 5000) * 5000) AS time,
@@ -30,14 +33,19 @@ def pulse(ask: Ask) -> Table:
 
 
 def sensors(ask: Ask) -> Table:
-    """The sensors to look at first: those chosen, else those with the most anomalies in the range."""
+    """The sensors to look at first: those chosen, else those with the most anomalies in the range.
+
+    Who they are is found without FINAL, which takes long over all sensors; what is said of them is exact.
+    """
     return ask.table(
         f"""
         SELECT sensor_id, any(sensor_type) AS sensor_type, any(location) AS location, any(unit) AS unit,
-            count() AS readings, countIf(is_anomaly) AS anomalies, maxIf(time, is_anomaly) AS last_anomaly,
-            argMax(r.value, time) AS value, max(time) AS last
-        FROM readings AS r WHERE {ask.scope.during()} AND {ask.scope.chosen()}
-        GROUP BY sensor_id ORDER BY anomalies DESC, sensor_id LIMIT {{most:UInt32}}""",
+            count() AS readings, countIf(is_anomaly) AS anomalies, argMax(r.value, time) AS value, max(time) AS last
+        FROM readings AS r FINAL
+        WHERE {ask.scope.during()} AND sensor_id IN (
+            SELECT sensor_id FROM readings WHERE {ask.scope.during()} AND {ask.scope.chosen()}
+            GROUP BY sensor_id ORDER BY countIf(is_anomaly) DESC, sensor_id LIMIT {{most:UInt32}})
+        GROUP BY sensor_id ORDER BY anomalies DESC, sensor_id""",
         most=ask.number("most", SHOWN, least=1, most=50),
     )
 

@@ -9,11 +9,14 @@ _MOST = 500
 def sensors(ask: Ask) -> Table:
     """Sensors that were read in the last week, with place and type; of those chosen, and `search` within their name."""
     sql = f"""
-        SELECT sensor_id, any(sensor_type) AS sensor_type, any(location) AS location, any(unit) AS unit,
-            max(time) AS last
-        FROM readings
-        WHERE time >= fromUnixTimestamp64Milli({{from_ms:Int64}}) AND {ask.scope.chosen(sensor=None)}
-            AND (empty({{search:String}}) OR positionCaseInsensitiveUTF8(sensor_id, {{search:String}}) > 0)
+        SELECT sensor_id, any(r.sensor_type) AS sensor_type, any(r.location) AS location, any(r.unit) AS unit,
+            max(r.time) AS last
+        FROM
+        (
+            SELECT sensor_id, sensor_type, location, unit, time FROM readings
+            WHERE time >= fromUnixTimestamp64Milli({{from_ms:Int64}}) AND {ask.scope.chosen(sensor=None)}
+        ) AS r
+        WHERE (empty({{search:String}}) OR positionCaseInsensitiveUTF8(sensor_id, {{search:String}}) > 0)
         GROUP BY sensor_id ORDER BY sensor_id LIMIT {_MOST}"""
     return ask.table(sql, search=ask.text("search"))
 

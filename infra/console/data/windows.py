@@ -11,8 +11,8 @@ GROUPS = 200
 """Groups that are listed, those with the most anomalies first."""
 
 _POINTS = 450
-_COLUMNS = ("sensor_type", "location", "asset_id", "unit", "sensor_id", "topic")
-_GROUP = f"[{', '.join(_COLUMNS)}]::Array(String)"
+GROUPED_BY = ("sensor_type", "location", "asset_id", "unit", "sensor_id", "topic")
+_GROUP = f"[{', '.join(GROUPED_BY)}]::Array(String)"
 
 
 def groups(ask: Ask) -> Table:
@@ -21,18 +21,19 @@ def groups(ask: Ask) -> Table:
     bucket_ms = ask.scope.bucket_ms(40, least_ms=min(size_ms, 60_000))
     found = ask.table(
         f"""
-        SELECT {", ".join(_COLUMNS)}, argMax(w.mean, start) AS mean, min(w.min) AS min, max(w.max) AS max,
+        SELECT {", ".join(GROUPED_BY)}, argMax(w.mean, start) AS mean, min(w.min) AS min, max(w.max) AS max,
             argMax(w.stddev, start) AS stddev, argMax(w.p95, start) AS p95, sum(w.count) AS count,
             sum(w.anomaly_count) AS anomaly_count,
             least(1, sumIf(w.count, w.expected_count IS NOT NULL) / nullIf(sum(w.expected_count), 0)) AS completeness,
-            simpleLinearRegressionIf(toUnixTimestamp64Milli(start) / 3600000, ifNull(w.mean, 0), w.mean IS NOT NULL).1
-                AS trend,
+            simpleLinearRegressionIf(
+                (toUnixTimestamp64Milli(start) - {{from_ms:Int64}}) / 3600000, ifNull(w.mean, 0), w.mean IS NOT NULL
+            ).1 AS trend,
             arrayMap(pair -> pair.2, arraySort(groupArrayIf((start, w.mean),
                 toUnixTimestamp64Milli(start) % {{bucket:Int64}} = 0))) AS course
         FROM windows_final AS w
         WHERE window = {{window:String}} AND {ask.scope.during("start")} AND {ask.scope.chosen()}
-        GROUP BY {", ".join(_COLUMNS)}
-        ORDER BY anomaly_count DESC, {", ".join(_COLUMNS)} LIMIT {GROUPS}""",
+        GROUP BY {", ".join(GROUPED_BY)}
+        ORDER BY anomaly_count DESC, {", ".join(GROUPED_BY)} LIMIT {GROUPS}""",
         window=window,
         bucket=bucket_ms,
     )
@@ -47,8 +48,8 @@ def course(ask: Ask) -> Table:
     window, size_ms, hop_ms = _window(ask)
     group = ask.text("group") or _worst(ask, window)
     values = group.split("\x1f")
-    if len(values) != len(_COLUMNS):
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"group: {len(_COLUMNS)} values parted by U+001F")
+    if len(values) != len(GROUPED_BY):
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"group: {len(GROUPED_BY)} values parted by U+001F")
     bucket_ms = max(ask.scope.bucket_ms(_POINTS, least_ms=min(hop_ms, 60_000)), hop_ms)
     merged = bucket_ms > hop_ms
     thinned = f"toUnixTimestamp64Milli(start) % {bucket_ms} = 0" if merged and hop_ms < size_ms else "true"
@@ -100,12 +101,12 @@ def _worst(ask: Ask, window: str) -> str:
         GROUP BY name ORDER BY sum(anomaly_count) DESC, name LIMIT 1""",
         window=window,
     )
-    return found.columns["name"][0] if len(found) else "\x1f" * (len(_COLUMNS) - 1)
+    return found.columns["name"][0] if len(found) else "\x1f" * (len(GROUPED_BY) - 1)
 
 
 def _unit(ask: Ask, group: list[str]) -> str:
     """Of a group's values; "" when it has several."""
-    known: dict[str, Any] = dict(zip(_COLUMNS, group, strict=True))
+    known: dict[str, Any] = dict(zip(GROUPED_BY, group, strict=True))
     if known["unit"]:
         return str(known["unit"])
     conditions = [f"{name} = {{{name}:String}}" for name in ("sensor_type", "location", "sensor_id") if known[name]]

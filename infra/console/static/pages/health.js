@@ -46,31 +46,7 @@ export function mount(root, ctx) {
     },
   });
 
-  ctx.panel(area, {
-    title: "Workers", dataset: "workers", span: 12, about: "from their /metrics, a few seconds ago",
-    render(d, el) {
-      if (!d.about.known) {
-        el.append(note("No worker is known here. Let it tell of itself ([observe] listen = \"127.0.0.1:9464\") and name that address in [console] workers."));
-        return;
-      }
-      el.append(table([
-        { name: "address", title: "Worker", format: (v, r) => (r.process ? `${v} · process ${r.process}` : v) },
-        { name: "trouble", title: "", format: (v) => (v ? badge(v, "bad") : badge("runs", "good")) },
-        { name: "readings", title: "Readings/s", num: true, format: (v) => format.compact(v) },
-        { name: "lag", title: "Not read yet", num: true, format: (v) => format.compact(v) },
-        { name: "watermark_delay_s", title: "Watermark behind", num: true, format: (v) => format.duration(v === null ? null : v * 1000) },
-        { name: "epoch_age_s", title: "Last epoch", num: true, format: (v) => (v === null ? "–" : `${format.duration(v * 1000)} ago`) },
-        { name: "cpu", title: "CPU", num: true, format: (v) => format.percent(v, 0) },
-        { name: "memory_bytes", title: "Memory", num: true, format: (v) => format.bytes(v) },
-        { name: "state_bytes", title: "State", num: true, format: (v) => format.bytes(v) },
-        { name: "sensors", title: "Sensors", num: true, format: (v) => format.compact(v) },
-      ], d.rows(), { caption: "Workers" }));
-    },
-  });
-  const course = (given) => ctx.panel(area, { dataset: "workers-course", span: 4, mid: 4, height: 150, empty: "No worker was looked at.", draw: (d, t) => overTime(d, t, given), ...given });
-  course({ title: "Worker memory", column: "memory_bytes", labels: format.bytes, about: "last half hour" });
-  course({ title: "Watermark behind", column: "watermark_delay_s", scale: 1_000, labels: format.duration, about: "the slowest partition, last half hour" });
-  course({ title: "Messages not read yet", column: "lag", labels: format.compact, about: "last half hour" });
+  if (!ctx.report) workers(area, ctx);
 
   ctx.panel(area, {
     title: "Refused payloads", dataset: "letters", span: 6, height: 380, about: "the latest 50", empty: "Nothing was refused in this range.",
@@ -113,16 +89,18 @@ export function mount(root, ctx) {
       tile({ title: "Readings stored", value: now ? format.compact(now.readings) : "–", unit: "/s", sub: "last 10 s" }),
       tile({ title: "Latency", value: now?.newest ? format.duration(Math.max(0, now.time - now.newest)) : "–", sub: "age of newest reading", tone: now?.newest && now.time - now.newest > 60_000 ? "bad" : "" }),
       tile({ title: "Windows behind", value: now?.closed ? format.duration(Math.max(0, now.time - now.closed)) : "–", sub: "newest closed window" }),
-      tile({ title: "Watermark behind", value: of.length ? format.duration(most("watermark_delay_s") * 1000) : "–", sub: of.length ? "slowest partition" : "no worker known" }),
-      tile({ title: "Not read yet", value: of.length ? format.compact(sum("lag")) : "–", unit: of.length ? "messages" : "", sub: of.length ? "in Kafka" : "no worker known" }),
-      tile({ title: "Worker memory", value: of.length ? format.bytes(sum("memory_bytes")) : "–", sub: of.length ? `${of.length} ${of.length === 1 ? "process" : "processes"}` : "no worker known" }),
+      ...(ctx.report ? [] : [
+        tile({ title: "Watermark behind", value: of.length ? format.duration(most("watermark_delay_s") * 1000) : "–", sub: of.length ? "slowest partition" : "no worker known" }),
+        tile({ title: "Not read yet", value: of.length ? format.compact(sum("lag")) : "–", unit: of.length ? "messages" : "", sub: of.length ? "in Kafka" : "no worker known" }),
+        tile({ title: "Worker memory", value: of.length ? format.bytes(sum("memory_bytes")) : "–", sub: of.length ? `${of.length} ${of.length === 1 ? "process" : "processes"}` : "no worker known" }),
+      ]),
     );
   }
   drawTiles(null, null);
   let known = null;
   return {
     async refresh() {
-      known = await ctx.get("health", "workers").catch(() => known);
+      if (!ctx.report) known = await ctx.get("health", "workers").catch(() => known);
       drawTiles(live, known);
     },
     event(name, data) {
@@ -131,6 +109,35 @@ export function mount(root, ctx) {
       drawTiles(live, known);
     },
   };
+}
+
+/** Processes as they tell of themselves; a report has what is stored only. */
+function workers(area, ctx) {
+  ctx.panel(area, {
+    title: "Workers", dataset: "workers", span: 12, about: "from their /metrics, a few seconds ago",
+    render(d, el) {
+      if (!d.about.known) {
+        el.append(note("No worker is known here. Let it tell of itself ([observe] listen = \"127.0.0.1:9464\") and name that address in [console] workers."));
+        return;
+      }
+      el.append(table([
+        { name: "address", title: "Worker", format: (v, r) => (r.process ? `${v} · process ${r.process}` : v) },
+        { name: "trouble", title: "", format: (v) => (v ? badge(v, "bad") : badge("runs", "good")) },
+        { name: "readings", title: "Readings/s", num: true, format: (v) => format.compact(v) },
+        { name: "lag", title: "Not read yet", num: true, format: (v) => format.compact(v) },
+        { name: "watermark_delay_s", title: "Watermark behind", num: true, format: (v) => format.duration(v === null ? null : v * 1000) },
+        { name: "epoch_age_s", title: "Last epoch", num: true, format: (v) => (v === null ? "–" : `${format.duration(v * 1000)} ago`) },
+        { name: "cpu", title: "CPU", num: true, format: (v) => format.percent(v, 0) },
+        { name: "memory_bytes", title: "Memory", num: true, format: (v) => format.bytes(v) },
+        { name: "state_bytes", title: "State", num: true, format: (v) => format.bytes(v) },
+        { name: "sensors", title: "Sensors", num: true, format: (v) => format.compact(v) },
+      ], d.rows(), { caption: "Workers" }));
+    },
+  });
+  const course = (given) => ctx.panel(area, { dataset: "workers-course", span: 4, mid: 4, height: 150, empty: "No worker was looked at.", draw: (d, t) => overTime(d, t, given), ...given });
+  course({ title: "Worker memory", column: "memory_bytes", labels: format.bytes, about: "last half hour" });
+  course({ title: "Watermark behind", column: "watermark_delay_s", scale: 1_000, labels: format.duration, about: "the slowest partition, last half hour" });
+  course({ title: "Messages not read yet", column: "lag", labels: format.compact, about: "last half hour" });
 }
 
 /** Bars over time, one colour a reason. */
