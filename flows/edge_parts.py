@@ -163,7 +163,7 @@ class Keeper:
         if part.base:
             for other in reversed(self._parts[number + 1 :]):
                 if other.due_s is None:
-                    other.service.stop()
+                    other.service.kill()  # to end in good order they would wait for it
                 other.due_s = part.due_s
 
     def _again(self, number: int) -> None:
