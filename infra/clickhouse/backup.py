@@ -21,7 +21,6 @@ from infra.clickhouse.client import ClickHouseError, explained
 from operators.records import TABLES, Table
 
 MANIFEST = "manifest.json"
-_CHUNK_BYTES = 2**20
 _SETTINGS = {"max_execution_time": 0}
 
 Told = Callable[[str, int], None]
@@ -89,7 +88,7 @@ def restore(client: Client, folder: Path, told: Told = lambda name, rows: None) 
             raise ClickHouseError(f"{folder / name}: there is no table of that name")
         with explained(f"{name}", client), (folder / name).open("rb") as file:
             settings = {"async_insert": 0, "max_partitions_per_insert_block": 0, **_SETTINGS}
-            client.raw_insert(table.name, insert_block=_chunks(file.read), fmt="Parquet", settings=settings)
+            client.raw_insert(table.name, insert_block=file, fmt="Parquet", settings=settings)
         told(name, rows)
     return copy
 
@@ -118,10 +117,5 @@ def _fetch(client: Client, sql: str, file: Path) -> None:
     with explained(f"the copy {file.name}", client):
         stream = client.raw_stream(sql, fmt="Parquet", settings=_SETTINGS)
         with file.open("wb") as out:
-            for chunk in _chunks(stream.read):
+            for chunk in stream:
                 out.write(chunk)
-
-
-def _chunks(read: Callable[[int], bytes]) -> Iterator[bytes]:
-    while chunk := read(_CHUNK_BYTES):
-        yield chunk
