@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench soak quality fuzz chaos lock clean
+.PHONY: help install demo test lint format bench soak quality fuzz chaos image cluster pictures lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -49,6 +49,15 @@ fuzz: $(READY) ## a million damaged payloads through the intake: each is read or
 
 chaos: $(READY) ## 100 faults under load, and the tables as if nothing had been; ARGS="--faults 21 --seed 2"
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+pictures: $(READY) ## the README's pictures of the console, taken of a demo; needs Chromium
+	$(BIN)/python -m tests.console.pictures
+
+image: $(READY) ## every step of the Dockerfile in a scratch root, without a container engine (ARGS="--extras mqtt")
+	$(BIN)/python -m tests.deploy.build $(ARGS)
+
+cluster: $(READY) ## a million readings through what the StatefulSet runs, on two hosts; one is lost, then a rescale
+	$(BIN)/python -m tests.deploy $(ARGS)
 
 lock: $(READY) ## renew both lock files from pyproject.toml
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --all-extras -o requirements-dev.lock pyproject.toml
