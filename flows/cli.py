@@ -29,6 +29,7 @@ COMMANDS = {
     "query": ("query:query", "Ask ClickHouse."),
     "rebuild": ("rebuild:rebuild", "Compute a past range once more: new windows, late data, corrected settings."),
     "console": ("console:app", "Live pages over what is stored: sensors, windows, detection, alerts, health."),
+    "report": ("report:report", "The console's pages over a range, as one file with charts and data."),
     "grafana": ("grafana:app", "Dashboards and alert rules over ClickHouse, into a Grafana."),
     "db": ("db:app", "The tables in ClickHouse."),
     "audit": ("audit:audit_command", "Is everything that was read stored, and once?"),

@@ -35,7 +35,7 @@ export function mount(root, ctx) {
     },
   });
   ctx.panel(area, {
-    title: "Groups", dataset: "groups", params, span: 4, height: 330, about: "most anomalies first",
+    title: "Groups", dataset: "groups", params: () => ({ window: ctx.state.extra.window }), span: 4, height: 330, about: "most anomalies first",
     empty: "No windows in this range.",
     render(d, el) {
       const picked = ctx.state.extra.group;
