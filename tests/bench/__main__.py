@@ -13,18 +13,19 @@ from flows.settings import Settings
 from infra.embedded.broker import Broker
 from infra.kafka.client import Connection
 from infra.kafka.producer import Producer
+from tests.bench import console as pages
 from tests.bench import detection, formats, http, mqtt, planning, report
 from tests.bench.load import Load, new_topics
 from tests.bench.measure import Input, Measured, measure_apart
 from tests.bench.recovery import __main__ as recovery
 from tests.dashboards import __main__ as dashboards
 
-PARTS = ("detection", "recovery", "edges", "formats", "queries", "plan", "worker")
+PARTS = ("detection", "recovery", "edges", "formats", "queries", "console", "plan", "worker")
 _WARM = 20_000
 _MQTT_MESSAGES = 50_000
 _HTTP_REQUESTS = {"ndjson": 2_000, "single": 30_000}
 _STORED = 5_000_000
-"""Readings that the queries of dashboards are asked over."""
+"""Readings that the queries of dashboards and the console are asked over."""
 _SHARE = {"fold_window": 20}
 """Jobs that are given only one in so many messages."""
 
@@ -106,6 +107,8 @@ def main(arguments: list[str] | None = None) -> None:
         formats.run(readings=formats.READINGS, repeat=options.repeat, console=console)
     if "queries" in parts:
         dashboards.run(readings=_STORED, most=5, console=console)
+    if "console" in parts:
+        pages.run(readings=_STORED, repeat=options.repeat, console=console)
     if "plan" in parts:
         planning.run(write=options.write, console=console)
     sys.exit("worker" in parts and not run(load, repeat=options.repeat, console=console))

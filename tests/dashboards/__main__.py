@@ -2,28 +2,22 @@
 
 import argparse
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from flows.commands.common import wide_console
-from infra.clickhouse import migrate
-from infra.clickhouse.client import Address, connect
 from infra.clickhouse.named import named_queries
 from infra.clickhouse.query import query
-from infra.embedded.broker import Broker
-from infra.embedded.clickhouse import EmbeddedClickHouse
 from infra.grafana.files import dashboards
 from tests.bench.targets import show_targets
 from tests.dashboards.boards import alert_questions, choices, questions
-from tests.dashboards.copies import multiply
+from tests.dashboards.large import large
 from tests.dashboards.macros import Asked
-from tests.dashboards.seeding import DEPLOYED_MS, Seeded, add_what_people_and_time_add, run_flow
+from tests.dashboards.seeding import DEPLOYED_MS, Seeded
 from tests.dashboards.test_boards import scoped
 
 WANTED_S = 1.0
@@ -68,22 +62,10 @@ def measure(seeded: Seeded, *, repeat: int = 3) -> list[tuple[float, str]]:
 
 def run(*, readings: int, most: int, console: Console) -> bool:
     """Measure and print, `most` of the slowest; False when a query takes longer than wanted."""
-    with tempfile.TemporaryDirectory(prefix="streamgauge-dashboards-") as name:
-        home = Path(name)
-        with EmbeddedClickHouse(home / "clickhouse", log=home / "clickhouse.log") as server:
-            with Broker(home / "broker") as broker:
-                run_flow(broker, server.port, home / "flow", "small")
-            with connect(Address(port=server.port, database="small")) as client:
-                add_what_people_and_time_add(client)
-            large = Address(port=server.port, database="large")
-            with connect(large) as client:
-                migrate.init(client)
-                minutes = multiply(client, "small", readings=readings)
-                seeded = Seeded(address=large, client=client)
-                whole = replace(seeded, from_ms=seeded.to_ms - minutes * 60_000)
-                ((stored,),) = client.query("SELECT count() FROM readings").result_rows
-                console.print(f"{stored:,} readings of {minutes} minutes")
-                found = measure(whole)
+    with large(readings) as seeded:
+        ((stored,),) = seeded.client.query("SELECT count() FROM readings").result_rows
+        console.print(f"{stored:,} readings of {(seeded.to_ms - seeded.from_ms) // 60_000} minutes")
+        found = measure(seeded)
     table = Table("query", "s")
     for seconds, what in found[:most]:
         table.add_row(what, f"{seconds:.2f}")
