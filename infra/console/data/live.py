@@ -71,7 +71,7 @@ def _of_readings(ask: Ask, points: int) -> Table:
             fromUnixTimestamp64Milli(intDiv(toUnixTimestamp64Milli(time), {{bucket:Int64}}) * {{bucket:Int64}}) AS at,
             avg(r.value) AS value, min(r.value) AS low, max(r.value) AS high, avg(r.expected) AS expected,
             avg(r.expected_low) AS expected_low, avg(r.expected_high) AS expected_high,
-            countIf(is_anomaly) AS anomalies,
+            maxIf(r.score, NOT isNaN(r.score)) AS score, countIf(is_anomaly) AS anomalies,
             if(anomalies > 0, argMaxIf(r.value, abs(r.value - ifNull(r.expected, 0)), is_anomaly), NULL) AS strangest
         FROM readings AS r FINAL WHERE {ask.scope.during()} AND sensor_id IN {{sensors:Array(String)}}
         GROUP BY sensor_id, at ORDER BY sensor_id, at""",
@@ -88,7 +88,7 @@ def _of_windows(ask: Ask, points: int) -> Table:
             fromUnixTimestamp64Milli(intDiv(toUnixTimestamp64Milli(start), {{bucket:Int64}}) * {{bucket:Int64}}) AS at,
             sum(mean * count) / nullIf(sum(if(mean IS NULL, 0, count)), 0) AS value, min(w.min) AS low,
             max(w.max) AS high, NULL AS expected, NULL AS expected_low, NULL AS expected_high,
-            sum(anomaly_count) AS anomalies, if(anomalies > 0, value, NULL) AS strangest
+            NULL AS score, sum(anomaly_count) AS anomalies, if(anomalies > 0, value, NULL) AS strangest
         FROM windows_final AS w
         WHERE window = (
                 SELECT argMin(window, size_ms) FROM windows

@@ -1,6 +1,6 @@
 // Live: how much comes in, what is wrong, the sensors that matter now.
 
-import { band, cartesian, line, marks, timeAxis, valueAxis } from "/static/chart.js";
+import { band, bars, cartesian, line, marks, timeAxis, valueAxis } from "/static/chart.js";
 import * as format from "/static/format.js";
 import { bounds } from "/static/state.js";
 import { badge, grid, h, table, tile, tiles } from "/static/ui.js";
@@ -39,7 +39,7 @@ export function mount(root, ctx) {
     cells: (data, t) => cells(data, t, ctx, chosen),
   });
   const latest = ctx.panel(below, {
-    title: "Latest anomalies", dataset: "anomalies", span: 4, height: 560, about: "one for each sensor and minute", empty: "No anomalies in this range.",
+    title: "Latest anomalies", dataset: "anomalies", span: 4, height: chosen ? 330 : 560, about: "one for each sensor and minute", empty: "No anomalies in this range.",
     render(data, el) {
       el.append(table([
         { name: "time", title: "Time", kind: "time" },
@@ -48,6 +48,13 @@ export function mount(root, ctx) {
       ], data.rows(), { onRow: (r) => ctx.set({ page: "detection", sensor: [r.sensor_id], extra: { time: r.time } }) }));
     },
   });
+
+  if (ctx.state.sensor.length === 1) {
+    ctx.panel(below, {
+      title: "How new", dataset: "chart", span: 8, height: 150, about: "score: −log10 of the chance of such a moment in this sensor's own past", params: () => ({ most: 1 }), empty: "Scores are kept with readings: choose a range of 6 hours or less.",
+      draw: (d, t) => (d.about.source === "windows" ? null : cartesian({ x: timeAxis(bounds(ctx.state), t), y: valueAxis({ min: 0 }, t), series: [bars("score", d.rows().map((r) => [r.at, r.score]), { color: t.accent })], legend: false }, t)),
+    });
+  }
 
   // Several at a time are shown at a time.
   let waiting = null;
