@@ -159,9 +159,11 @@ def _notify(settings: Settings, crew: _Crew, stack: ExitStack, *, store: bool) -
     asked = settings.notify
     record = Record(Path(asked.record))
     stack.callback(record.close)
-    silenced = _silenced(settings) if store else lambda _: False
-    targets = edge.channels(settings)
-    channels = [Channel(one.name, teller(settings, one), policy(one), record, silenced=silenced) for one in targets]
+    silenced, in_hand = _people(settings) if store else (_nobody, _nobody)
+    channels = [
+        Channel(one.name, teller(settings, one), policy(one), record, silenced=silenced, in_hand=in_hand)
+        for one in edge.channels(settings)
+    ]
     record.forget(round(time.time() * 1000) - asked.keep.ms)
     intake = Intake(record, channels, max_age_ms=asked.max_age.ms)
     topic = edge.topics(settings)["alerts"]
@@ -175,10 +177,16 @@ def _notify(settings: Settings, crew: _Crew, stack: ExitStack, *, store: bool) -
         crew.add(channel.name, channel.run)
 
 
-def _silenced(settings: Settings) -> Callable[[Change], bool]:
+def _people(settings: Settings) -> tuple[Callable[[Change], bool], Callable[[Change], bool]]:
+    """What they have silenced, and acknowledged; it is in ClickHouse."""
     from infra.clickhouse.alerts import Silences
 
-    return Silences(clickhouse_address(settings)).silenced
+    silences = Silences(clickhouse_address(settings))
+    return silences.silenced, silences.acknowledged
+
+
+def _nobody(change: Change) -> bool:
+    return False
 
 
 def _tell_verdicts(settings: Settings, crew: _Crew, stack: ExitStack) -> None:

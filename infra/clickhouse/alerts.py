@@ -1,7 +1,6 @@
 """Alerts as they stand, and what people do about them: acknowledge, silence, plan maintenance. Append-only."""
 
 import json
-import math
 import threading
 import time
 import uuid
@@ -146,7 +145,8 @@ _ACKNOWLEDGED = (
 
 
 class Silences:
-    """What people want to hear nothing of, asked at most every few seconds; safe to use from several threads.
+    """What people want to hear nothing of, asked every few seconds from its first use on; safe to use from several
+    threads, of which none but the first waits for an answer.
 
     While ClickHouse is away the last answer holds: rather an alert too many than one too few.
     """
@@ -154,7 +154,8 @@ class Silences:
     def __init__(self, address: Address) -> None:
         self._address = address
         self._lock = threading.Lock()
-        self._asked_s = -math.inf
+        self._asking: threading.Thread | None = None
+        self._asked = threading.Event()
         self._active: list[tuple[str, dict[str, str]]] = []
         self._acknowledged: frozenset[str] = frozenset()
 
@@ -173,14 +174,27 @@ class Silences:
 
     def _current(self) -> list[tuple[str, dict[str, str]]]:
         with self._lock:
-            if time.monotonic() - self._asked_s > _ASK_EVERY_S:
-                with suppress(ClickHouseError), connect(self._address) as client:
-                    rows = _rows(client, "SELECT alert_id, matchers FROM active_silences", {})
-                    self._active = [(row["alert_id"], _matchers(row["matchers"])) for row in rows]
-                    rows = _rows(client, _ACKNOWLEDGED, {})
-                    self._acknowledged = frozenset(row["alert_id"] for row in rows)
-                self._asked_s = time.monotonic()
-            return self._active
+            if self._asking is None:
+                self._asking = threading.Thread(target=self._ask_on, name="silences", daemon=True)
+                self._asking.start()
+        self._asked.wait()
+        return self._active
+
+    def _ask_on(self) -> None:
+        while True:
+            try:
+                with suppress(ClickHouseError):
+                    self._ask()
+            finally:
+                self._asked.set()
+            time.sleep(_ASK_EVERY_S)
+
+    def _ask(self) -> None:
+        with connect(self._address) as client:
+            rows = _rows(client, "SELECT alert_id, matchers FROM active_silences", {})
+            active = [(row["alert_id"], _matchers(row["matchers"])) for row in rows]
+            rows = _rows(client, _ACKNOWLEDGED, {})
+        self._active, self._acknowledged = active, frozenset(row["alert_id"] for row in rows)
 
 
 def _matchers(text: str) -> dict[str, str]:

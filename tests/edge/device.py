@@ -5,7 +5,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -96,12 +96,19 @@ class Device:
 
 
 @contextmanager
-def heard(port: int, *topics: str) -> Iterator[list[tuple[str, dict[str, Any]]]]:
+def heard(
+    port: int, *topics: str, on_told: Callable[[str, dict[str, Any]], object] = lambda topic, payload: None
+) -> Iterator[list[tuple[str, dict[str, Any]]]]:
     """(topic, payload) of what is published there while in the block; it is subscribed to again after a cut."""
     found: list[tuple[str, dict[str, Any]]] = []
     subscribed = threading.Event()
     client = Client(CallbackAPIVersion.VERSION2, client_id="listener", protocol=MQTTv311)
-    client.on_message = lambda _, __, message: found.append((message.topic, json.loads(message.payload)))
+
+    def take(topic: str, payload: bytes) -> None:
+        found.append((topic, json.loads(payload)))
+        on_told(*found[-1])
+
+    client.on_message = lambda _, __, message: take(message.topic, bytes(message.payload))
     client.on_connect = lambda *_: client.subscribe([(one, 1) for one in topics])
     client.on_subscribe = lambda *_: subscribed.set()
     client.connect("127.0.0.1", port)
