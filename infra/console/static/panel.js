@@ -84,8 +84,19 @@ export function panel(parent, state, given) {
     body.replaceChildren(child);
   }
 
-  async function refresh() {
+  let asking = "", answer = null;
+
+  /** Ask again; a question that is under way is waited for, unless it is another one. */
+  function refresh() {
+    const asked = String(params());
+    if (running && asked === asking) return answer;
     running?.abort();
+    asking = asked;
+    answer = ask();
+    return answer;
+  }
+
+  async function ask() {
     const mine = (running = new AbortController());
     const late = setTimeout(() => el.classList.add("late"), 5_000);
     try {

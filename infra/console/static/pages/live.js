@@ -33,6 +33,8 @@ export function mount(root, ctx) {
   drawTiles();
 
   const chosen = ctx.state.sensor.length > 0;
+  const [from, to] = bounds(ctx.state);
+  const short = to - from <= 3_600_000;
   const charts = ctx.panel(below, {
     title: chosen ? "Sensors chosen" : "Sensors with the most anomalies", dataset: "chart", span: 8, height: chosen ? 320 : 150,
     about: "value, where it was expected, readings flagged", params: () => ({ most: chosen ? 12 : 6 }), empty: "No readings in this range.",
@@ -58,7 +60,7 @@ export function mount(root, ctx) {
 
   // Several at a time are shown at a time.
   let waiting = null;
-  const soon = () => { waiting ??= setTimeout(() => { waiting = null; latest.refresh(); charts.refresh(); }, 300); };
+  const soon = () => { waiting ??= setTimeout(() => Promise.all([latest.refresh(), short ? charts.refresh() : null]).finally(() => { waiting = null; }), 200); };
 
   return {
     unmount: () => clearTimeout(waiting),
