@@ -14,16 +14,19 @@ from infra.embedded.broker import Broker
 from infra.kafka.client import Connection
 from infra.kafka.producer import Producer
 from tests.bench import console as pages
-from tests.bench import detection, formats, http, mqtt, planning, report
+from tests.bench import detection, edge, formats, http, mqtt, notification, planning, report
 from tests.bench.load import Load, new_topics
 from tests.bench.measure import Input, Measured, measure_apart
 from tests.bench.recovery import __main__ as recovery
 from tests.dashboards import __main__ as dashboards
 
-PARTS = ("detection", "recovery", "edges", "formats", "queries", "console", "plan", "worker")
+PARTS = ("detection", "recovery", "edges", "notification", "edge", "formats", "queries", "console", "plan", "worker")
 _WARM = 20_000
 _MQTT_MESSAGES = 50_000
 _HTTP_REQUESTS = {"ndjson": 2_000, "single": 30_000}
+_SPIKES, _SPIKES_BESIDE = 100, 5_000
+"""Spikes whose notifications are waited for, and readings a second of other sensors meanwhile."""
+_EDGE_S, _EDGE_PAST_S = 30.0, 300
 _STORED = 5_000_000
 """Readings that the queries of dashboards and the console are asked over."""
 _SHARE = {"fold_window": 20}
@@ -103,6 +106,10 @@ def main(arguments: list[str] | None = None) -> None:
     if "edges" in parts:
         mqtt.run(messages=_MQTT_MESSAGES, repeat=options.repeat, console=console)
         http.run(requests=_HTTP_REQUESTS, repeat=options.repeat, console=console)
+    if "notification" in parts:
+        notification.run(spikes=_SPIKES, rate=_SPIKES_BESIDE, console=console)
+    if "edge" in parts:
+        edge.run(seconds=_EDGE_S, past_s=_EDGE_PAST_S, console=console)
     if "formats" in parts:
         formats.run(readings=formats.READINGS, repeat=options.repeat, console=console)
     if "queries" in parts:
