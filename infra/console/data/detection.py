@@ -3,7 +3,7 @@
 from typing import Any
 
 from infra.console.data import anomaly
-from infra.console.data.lately import lately, told
+from infra.console.data.lately import lately, look, looked_at, told
 from infra.console.data.rows import kinds, table_of_rows
 from infra.console.data.verdicts import agreement, challengers, quality, rules_and_models, said
 from infra.console.dataset import Ask, Dataset
@@ -14,6 +14,7 @@ CEILING = 12
 
 _BARS = 120
 _LISTED = 200
+_SAMPLE = 120_000
 _CHANGES = ("drift", "model_change", "detector_off", "evicted")
 
 _QUALITY = kinds(text="detector role", number="flagged agreement hits false_alarms missed precision recall f1")
@@ -28,8 +29,8 @@ _CHALLENGERS = kinds(
 
 def verdicts(ask: Ask) -> Table:
     """How right each detector is; with what the other tables say, so that a page looks at the readings once."""
-    look = lately(ask)
-    found = said(look)
+    part = lately(ask)
+    found = said(part)
     others = {
         "agreement": table_of_rows(_AGREEMENT, agreement(found)).columns,
         "rules_and_models": table_of_rows(_RULES, rules_and_models(found)).columns,
@@ -40,38 +41,38 @@ def verdicts(ask: Ask) -> Table:
         "labelled": found.count(lambda one: one.known),
         "faults": found.count(lambda one: one.faulty),
     }
-    return told(table_of_rows(_QUALITY, quality(found, ask.known.roles), **counts, **others), ask, look)
+    return told(table_of_rows(_QUALITY, quality(found, ask.known.roles), **counts, **others), ask, part)
 
 
 def agreement_(ask: Ask) -> Table:
     """Pairs of detectors."""
-    look = lately(ask)
-    return told(table_of_rows(_AGREEMENT, agreement(said(look))), ask, look)
+    part = lately(ask)
+    return told(table_of_rows(_AGREEMENT, agreement(said(part))), ask, part)
 
 
 def rules_and_models_(ask: Ask) -> Table:
     """Rules together beside models together."""
-    look = lately(ask)
-    return told(table_of_rows(_RULES, rules_and_models(said(look))), ask, look)
+    part = lately(ask)
+    return told(table_of_rows(_RULES, rules_and_models(said(part))), ask, part)
 
 
 def challengers_(ask: Ask) -> Table:
     """Challengers beside the verdict."""
-    look = lately(ask)
-    return told(table_of_rows(_CHALLENGERS, challengers(said(look), ask.known.roles)), ask, look)
+    part = lately(ask)
+    return told(table_of_rows(_CHALLENGERS, challengers(said(part), ask.known.roles)), ask, part)
 
 
 def flagged(ask: Ask) -> Table:
     """Over time: readings, those flagged by the verdict, by rules, by models, by each detector, and known faults."""
-    look = lately(ask)
-    bucket_ms = look.scope.bucket_ms(_BARS)
-    found = look.table(
+    part = lately(ask)
+    bucket_ms = part.scope.bucket_ms(_BARS)
+    found = part.table(
         f"""
         SELECT intDiv(toUnixTimestamp64Milli(readings.time), {{bucket:Int64}}) * {{bucket:Int64}} AS at,
             count() AS readings, countIf(is_anomaly) AS verdict, countIf(rule_anomaly) AS rules,
             countIf(model_anomaly) AS models, countIf(label NOT IN ('', 'normal')) AS truth,
             sumMap(flagged_by, arrayMap(name -> toUInt64(1), flagged_by)) AS detectors
-        FROM readings FINAL WHERE {look.scope.during()} AND {look.scope.chosen()}
+        FROM readings FINAL {looked_at(part)}
         GROUP BY at ORDER BY at""",
         bucket=bucket_ms,
     )
@@ -81,7 +82,7 @@ def flagged(ask: Ask) -> Table:
     table = table_of_rows(
         _OVER_TIME | dict.fromkeys(names, "number"), numbers, bucket_ms=bucket_ms, detectors=[n[4:] for n in names]
     )
-    return told(table, ask, look)
+    return told(table, ask, part)
 
 
 _OVER_TIME = kinds(time="time", number="readings verdict rules models truth")
@@ -93,9 +94,13 @@ def _one_column_each(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def scores(ask: Ask) -> Table:
-    """Readings by how surprising each detector found them, in halves; and by the score of all together."""
-    look = lately(ask)
-    found = look.table(
+    """Readings by how surprising each detector found them, in halves; and by the score of all together.
+
+    Of many readings a sample; about.one_in says of how many one was looked at.
+    """
+    where = look(ask)
+    one_in = max(1, -(-where.readings // _SAMPLE))
+    found = where.ask.table(
         f"""
         SELECT detector, least(floor(surprise * 2) / 2, {CEILING}) AS from_surprise,
             countIf(label IN ('', 'normal')) AS usual, countIf(label NOT IN ('', 'normal')) AS faulty
@@ -103,10 +108,10 @@ def scores(ask: Ask) -> Table:
         ARRAY JOIN
             arrayConcat(mapKeys(surprises), ['= score']) AS detector,
             arrayConcat(mapValues(surprises), [readings.score]) AS surprise
-        WHERE {look.scope.during()} AND {look.scope.chosen()} AND isFinite(surprise)
+        {looked_at(where.ask, f"cityHash64(sensor_id, readings.time) % {one_in} = 0")} AND isFinite(surprise)
         GROUP BY detector, from_surprise ORDER BY detector, from_surprise"""
     )
-    return told(found.with_about(ceiling=CEILING), ask, look)
+    return told(found.with_about(ceiling=CEILING, one_in=one_in), ask, where.ask)
 
 
 def delays(ask: Ask) -> Table:
@@ -114,15 +119,15 @@ def delays(ask: Ask) -> Table:
 
     A fault is a row of a sensor's readings with one label, without a pause of more than ten of its usual intervals.
     """
-    look = lately(ask)
-    found = look.table(
+    part = lately(ask)
+    found = part.table(
         f"""
         WITH
             faulty AS
             (
                 SELECT sensor_id, toString(label) AS fault, toUnixTimestamp64Milli(readings.time) AS at, is_anomaly
                 FROM readings FINAL
-                WHERE label NOT IN ('', 'normal') AND {look.scope.during()} AND {look.scope.chosen()}
+                {looked_at(part)} AND label NOT IN ('', 'normal')
             ),
             paced AS
             (
@@ -156,14 +161,14 @@ def delays(ask: Ask) -> Table:
             maxOrNullIf(delay_s, seen) AS longest_s
         FROM episodes GROUP BY fault ORDER BY faults DESC, fault"""
     )
-    return told(found, ask, look)
+    return told(found, ask, part)
 
 
 def stored(ask: Ask) -> Table:
     """Seconds from a reading's event time until it was stored with its verdict, over time; whole seconds are known."""
-    look = lately(ask)
-    bucket_ms = look.scope.bucket_ms(_BARS)
-    found = look.table(
+    part = lately(ask)
+    bucket_ms = part.scope.bucket_ms(_BARS)
+    found = part.table(
         f"""
         SELECT fromUnixTimestamp64Milli(intDiv(toUnixTimestamp64Milli(readings.time), {{bucket:Int64}})
                 * {{bucket:Int64}}) AS at,
@@ -171,12 +176,12 @@ def stored(ask: Ask) -> Table:
         FROM
         (
             SELECT readings.time, toUnixTimestamp(stored_at) - toUnixTimestamp64Milli(readings.time) / 1000 AS seconds
-            FROM readings WHERE {look.scope.during()} AND {look.scope.chosen()}
+            FROM readings WHERE {part.scope.during()} AND {part.scope.chosen()}
         ) AS readings
         GROUP BY at ORDER BY at""",
         bucket=bucket_ms,
     )
-    return told(found.with_about(bucket_ms=bucket_ms), ask, look)
+    return told(found.with_about(bucket_ms=bucket_ms), ask, part)
 
 
 def changes(ask: Ask) -> Table:
@@ -194,12 +199,18 @@ def changes(ask: Ask) -> Table:
 
 def anomalies(ask: Ask) -> Table:
     """Flagged readings, newest first; at most one of a sensor in a minute."""
+    newest = f"""
+        SELECT sensor_id, max(readings.time) AS newest FROM readings {looked_at(ask)} AND is_anomaly
+        GROUP BY sensor_id, toStartOfMinute(readings.time) ORDER BY newest DESC, sensor_id LIMIT {_LISTED}"""
     return ask.table(
         f"""
+        WITH newest AS ({newest})
         SELECT readings.time AS time, sensor_id, sensor_type, location, value, unit, expected, score, label, flagged_by
-        FROM readings FINAL WHERE is_anomaly AND {ask.scope.during("readings.time")} AND {ask.scope.chosen()}
+        FROM readings FINAL
+        PREWHERE sensor_id IN (SELECT sensor_id FROM newest) AND (sensor_id, readings.time) IN newest
+        WHERE is_anomaly
         ORDER BY readings.time DESC, sensor_id
-        LIMIT 1 BY sensor_id, toStartOfMinute(readings.time) LIMIT {_LISTED}"""
+        LIMIT 1 BY sensor_id, readings.time"""
     )
 
 

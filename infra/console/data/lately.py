@@ -1,6 +1,7 @@
 """Readings are many: what is asked about them all is answered of the newest of the range, and that is said."""
 
 from dataclasses import replace
+from typing import NamedTuple
 
 from infra.console.dataset import Ask
 from infra.console.table import Table
@@ -9,34 +10,51 @@ MOST = 500_000
 """Readings that one question looks at, about: whole windows are counted."""
 
 
-def lately(ask: Ask, *, most: int = MOST) -> Ask:
-    """The same question about the newest part of its range that holds so many readings, as windows have counted them.
+class Look(NamedTuple):
+    """ask: the same question about the part of its range that is looked at. readings: there, as windows count them."""
 
-    Without windows the range stays as it is. Raises Problem, ClickHouseError.
+    ask: Ask
+    readings: int
+
+
+def look(ask: Ask) -> Look:
+    """At the newest part of the range that holds MOST readings; at all of it where there are no windows.
+
+    Raises Problem, ClickHouseError.
     """
     scope = ask.scope
     by_sensor = bool(scope.sensors)
     kind = "sensor_id != ''" if by_sensor else "sensor_id = '' AND location != '' AND sensor_type != ''"
     chosen = "sensor_id IN {sensors:Array(String)}" if by_sensor else scope.chosen(sensor=None)
-    found = ask.table(
+    (found,) = ask.table(
         f"""
         WITH (
             SELECT argMin(window, size_ms) FROM windows WHERE hop_ms = size_ms AND {kind} AND {scope.during("start")}
         ) AS shortest
-        SELECT start
+        SELECT maxOrNullIf(start, total > {{most:UInt64}}) AS since, max(total) AS readings
         FROM
         (
-            SELECT start, sum(sum(count)) OVER (ORDER BY start DESC) AS readings
+            SELECT start, sum(sum(count)) OVER (ORDER BY start DESC) AS total
             FROM windows_final
             WHERE window = shortest AND {scope.during("start")} AND {chosen}
             GROUP BY start
-        )
-        WHERE readings > {{most:UInt64}} ORDER BY start DESC LIMIT 1""",
-        most=most,
-    )
-    if not len(found):
-        return ask
-    return replace(ask, scope=replace(scope, from_ms=max(scope.from_ms, found.columns["start"][0])))
+        )""",
+        most=MOST,
+    ).rows()
+    if found["since"] is None:
+        return Look(ask, found["readings"])
+    return Look(replace(ask, scope=replace(scope, from_ms=max(scope.from_ms, found["since"]))), MOST)
+
+
+def lately(ask: Ask) -> Ask:
+    """The question about the part that is looked at."""
+    return look(ask).ask
+
+
+def looked_at(ask: Ask, *more: str) -> str:
+    """Conditions on `readings FINAL`. more: of columns that name a row, as the time does: these may be looked at before
+    versions of rows are merged, which spares most of the work."""
+    return f"PREWHERE {' AND '.join((ask.scope.during('readings.time'), *more))} WHERE {ask.scope.chosen()}"
 
 
 def told(table: Table, asked: Ask, answered: Ask) -> Table:

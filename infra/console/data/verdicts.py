@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from infra.console.data.lately import looked_at
 from infra.console.dataset import Ask
 from operators.records import RULES
 
@@ -44,13 +45,12 @@ class Said:
 
 def said(ask: Ask) -> Said:
     """Of the readings asked about. Raises Problem, ClickHouseError."""
-    where = f"{ask.scope.during()} AND {ask.scope.chosen()}"
     found = ask.table(
         f"""
         SELECT any(flagged_by) AS flags, any(rule_anomaly) AS rules, any(model_anomaly) AS models,
             any(is_anomaly) AS verdict, any(label != '') AS known, any(label NOT IN ('', 'normal')) AS faulty,
             count() AS readings
-        FROM readings_final WHERE {where}
+        FROM readings FINAL {looked_at(ask)}
         GROUP BY cityHash64(flagged_by, rule_anomaly, model_anomaly, is_anomaly, label = '', label = 'normal')
         ORDER BY readings DESC, flags""",
         max_rows=_MOST,
@@ -60,7 +60,7 @@ def said(ask: Ask) -> Said:
     scoring = ask.table(
         f"""
         SELECT DISTINCT arrayJoin(mapKeys(scores)) AS detector
-        FROM (SELECT scores FROM readings WHERE {where} LIMIT {_LOOKED_AT})"""
+        FROM (SELECT scores FROM readings {looked_at(ask)} LIMIT {_LOOKED_AT})"""
     )
     return Said(combinations, sorted((flagging | set(scoring.columns.get("detector", []))) - set(TOGETHER)))
 
