@@ -34,8 +34,13 @@ def main() -> int:
         subprocess.run(["du", "--summarize", "--human-readable", added, added / "kernels"], check=True)
         state = home / "state"
         state.mkdir()
-        argv = images["image"].started_as("--version", state=state, environment={})
-        return subprocess.run(argv, check=False).returncode
+        for command in ("--version", "explain"):
+            argv = images["image"].started_as(command, state=state, environment={"COLUMNS": "100"})
+            done = subprocess.run(argv, check=False, capture_output=True, text=True)
+            print(f"streamgauge {command}: exit code {done.returncode}, {len(done.stdout):,} characters{done.stderr}")
+            if done.returncode:
+                return 1
+    return 0
 
 
 if __name__ == "__main__":

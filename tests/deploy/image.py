@@ -36,7 +36,11 @@ mount --bind /usr usr
 mount -o remount,bind,ro usr
 # Its libraries are looked for where it was built for, too.
 [ "$python" = /usr ] || { mkdir -p ".$python"; mount --bind "$python" ".$python"; mount --bind "$python" usr/local; }
-[ -z "$packages" ] || { mkdir -p ".$packages"; mount --bind "$packages" ".$packages"; }
+if [ -n "$packages" ]; then
+    mkdir -p ".$packages"
+    mount --bind "$packages" ".$packages"
+    mount -o remount,bind,ro ".$packages"
+fi
 mount -t proc proc proc
 if [ -n "$state" ]; then
     mount -t tmpfs tmpfs tmp

@@ -1,6 +1,8 @@
 """The image: its Dockerfile is clean, its steps run, and a worker runs from it as another user on a read-only root."""
 
+import json
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -94,8 +96,10 @@ def test_a_worker_runs_from_it(image: Image, broker: Broker, clickhouse: Embedde
     state = site.home / "state"
     state.mkdir()
     for_site = {name: text for name, text in site.environment.items() if "DIR" not in name}
-    listen = {"STREAMGAUGE_OBSERVE__LISTEN": "127.0.0.1:0"}
-    argv = image.started_as("run", "sensors", state=state, environment=for_site | listen)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    for_site["STREAMGAUGE_OBSERVE__LISTEN"] = listen
+    argv = image.started_as("run", "sensors", state=state, environment=for_site)
     with ChildProcess("worker", argv, log=site.home / "worker.log", stop_timeout_s=30) as worker:
         site.waits_for(MESSAGES - MESSAGES // 20)
         (inside,) = _children(worker.pid)
@@ -107,10 +111,19 @@ def test_a_worker_runs_from_it(image: Image, broker: Broker, clickhouse: Embedde
         kernels = list(place.joinpath("root/tmp").glob("streamgauge-kernels-10001/*/*"))
         assert kernels
         assert all(one.is_symlink() for one in kernels), "nothing is compiled at start"
+        enter = ["nsenter", f"--target={inside}", "--mount", "--root", "env", "-i", f"PATH={FINAL.environment['PATH']}"]
+        subprocess.run([*enter, *health_check(), f"http://{listen}/health/ready"], check=True)
         subprocess.run(["kill", "-TERM", inside], check=True)
         assert worker.wait(30) == 0, site.log
     assert "has ended well" in site.log
     assert (state / ".streamgauge/recovery/layout.json").exists()
+
+
+def health_check() -> list[str]:
+    """The command of HEALTHCHECK."""
+    _, _, command = FINAL.last("HEALTHCHECK").text.partition(" CMD ")
+    words: list[str] = json.loads(command)
+    return words
 
 
 def _children(pid: int) -> list[str]:
