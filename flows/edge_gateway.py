@@ -37,7 +37,7 @@ from infra.observe.metrics import exposition
 
 _GATHER_S, _GATHER = 1.0, 5_000
 """So long messages gather before they are written to the spool, and so many at most."""
-_TRIM_EVERY_S = 5.0
+_TRIM_EVERY_S, _KEEP_EPOCHS = 5.0, 3
 _PAUSE_S = 1.0
 _END_S = 10.0
 _NOT_IN_A_LEVEL = str.maketrans("/+#\0", "____")
@@ -226,8 +226,10 @@ def _following(tail: Tail, take: Callable[[list[Told]], None]) -> Callable[[thre
 
 
 def _trimming(settings: Settings) -> Callable[[threading.Event], None]:
+    keep_s = _KEEP_EPOCHS * settings.worker.epoch.ms / 1000
+
     def run(ended: threading.Event) -> None:
-        trimmer = Trimmer(connection(settings), edge.readers(settings))
+        trimmer = Trimmer(connection(settings), edge.readers(settings), keep_s=keep_s)
         while not ended.wait(_TRIM_EVERY_S):
             trimmer.trim()
 
