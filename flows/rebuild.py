@@ -12,12 +12,15 @@ it enters its windows, is usually out of order, and then teaches no detector. Ve
 scores may differ slightly: an isolation forest draws its sample by the order of arrival.
 
 Which rows are written: those that differ from what is stored, or are not stored, and belong wholly to the range:
-readings and asset verdicts by their time, windows that begin and end in it, data-quality episodes that do. They get a
-generation above all others, which wins in every FINAL view, also over what a live flow writes again after a crash.
+readings and asset verdicts by their time, windows that begin and end in it, data-quality episodes and alerts that do.
+They get a generation above all others, which wins in every FINAL view, also over what a live flow writes again after a
+crash.
 - `quality`, like the ledger, dead letters and events, tells how it was the first time, and stays: late stays late.
 - A window's group that no longer has readings, since their labels are others now, is set to count 0.
 - Other rows that are no longer made stay: windows that are configured no more, the verdict on a late reading that is
-  now found to be a repeat, episodes of data quality. How many there are is shown.
+  now found to be a repeat, episodes of data quality, and alerts, which people have been told of. How many there are is
+  shown.
+- Nobody is told of alerts that a rebuild finds: they are in the table, and not in the topic of alerts.
 - What is replaced is gone with the next merge of ClickHouse. To see it again, rebuild with the configuration of then.
 
 Detectors, medians of intervals and sliding windows depend on what came before: by default everything before the range
@@ -335,5 +338,7 @@ class _RangePart(StatefulSinkPartition[Rows, None]):
 def _touches(rows: Rows, *, from_ms: int, to_ms: int) -> bool:
     if rows.table not in REBUILT or not len(rows):
         return False
-    times: Any = np.asarray(rows.columns["time" if "time" in rows.columns else "start"])
+    times: Any = np.asarray(
+        next(rows.columns[name] for name in ("time", "start", "started_at") if name in rows.columns)
+    )
     return bool(times.max() >= from_ms and times.min() < to_ms)

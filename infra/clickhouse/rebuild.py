@@ -10,7 +10,7 @@ from clickhouse_connect.driver.client import Client
 from infra.clickhouse.client import ClickHouseError, explained
 from operators.records import TABLES, VERSION_SHIFT, Table
 
-REBUILT = ("readings", "windows", "asset_verdicts", "data_quality")
+REBUILT = ("readings", "windows", "asset_verdicts", "data_quality", "alerts")
 """Tables that a rebuild writes; of the others, dead letters, events and the ledger tell how it was the first time."""
 
 _NOT_COMPARED = ("generation", "version", "quality")
@@ -23,7 +23,9 @@ _CONDITIONS = {
     "asset_verdicts": "time >= {begin} AND time < {end} AND addMilliseconds(time, tick_ms) <= {to}",
     # One that lasts until the end of the range, or longer, is known whole to the live flow only.
     "data_quality": "start >= {begin} AND start < {end} AND `end` < {to}",
+    "alerts": "source = 'flow' AND started_at >= {begin} AND started_at < {end} AND ended_at < {to}",
 }
+_EPISODES = ("data_quality", "alerts")
 
 
 class Slice(NamedTuple):
@@ -172,7 +174,8 @@ class Workbench:
         columns = [column.name for column in TABLES[table].columns]
         made = {name: f"n.`{name}`" for name in columns} | {"generation": str(generation)}
         if "version" in made:
-            made["version"] = f"bitShiftLeft(toUInt64({generation}), {VERSION_SHIFT}) + n.readings"
+            # Those of the scratch tables are of generation 0.
+            made["version"] = f"bitShiftLeft(toUInt64({generation}), {VERSION_SHIFT}) + n.version"
         if "quality" in made:
             # A fact about the arrival, which the ledger has counted.
             made["quality"] = "if(o.there, o.quality, n.quality)"
@@ -204,7 +207,7 @@ class Workbench:
         of = TABLES[table]
         where = _condition(table, part, to_ms)
         # The live row of an episode may still be open.
-        wider = _condition("data_quality", part, to_ms).rpartition(" AND ")[0] if table == "data_quality" else where
+        wider = where.rpartition(" AND ")[0] if table in _EPISODES else where
         on = " AND ".join(f"n.`{name}` = o.`{name}`" for name in of.identity)
         return (
             f"(SELECT *, {_hash(of)} AS hash FROM `{self.results}`.{table} FINAL WHERE {where}) AS n "

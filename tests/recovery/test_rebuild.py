@@ -2,6 +2,7 @@
 
 import math
 from datetime import UTC, datetime
+from statistics import median
 from subprocess import CompletedProcess
 from typing import Any
 
@@ -23,7 +24,7 @@ WINDOWS = (
     Window("5m/30s", 300_000, 30_000, ("location", "sensor_type")),
     Window("1m by sensor", 60_000, 60_000, ("sensor_id",)),
 )
-TABLES = ("readings", "windows", "asset_verdicts", "data_quality", "ledger", "dead_letters")
+TABLES = ("readings", "windows", "asset_verdicts", "data_quality", "alerts", "ledger", "dead_letters")
 PATIENT = {"EVENT_TIME__LATENESS": "5m"}
 """Settings by which none of the simulated readings is late."""
 
@@ -49,7 +50,7 @@ def tables(site: Site) -> dict[str, list[Row]]:
 
 def _comparable(row: Row) -> Row:
     """NaN as text, also in maps."""
-    return row | {name: str(row[name]) for name in ("score", "scores", "surprises") if name in row}
+    return row | {name: str(row[name]) for name in ("score", "scores", "surprises", "peak_score") if name in row}
 
 
 def ms(time: datetime) -> int:
@@ -160,6 +161,29 @@ def test_a_window_that_was_added_has_its_rows(make_site: MakeSite) -> None:
     assert counted == len(readings)
     # Those that are configured no more stay.
     assert {row["window"] for row in site.stored("windows")} == {"2m by type", *(window.name for window in WINDOWS)}
+
+
+def test_alerts_are_found_once_more_and_those_of_the_range_replaced(make_site: MakeSite, late: Site) -> None:
+    level = median(row["value"] for row in late.stored("readings", where="sensor_type = 'temperature'"))
+    rule = f'{{name = "warm", on = "value", above = {level}, match = {{sensor_type = "temperature"}}, severity = "%s"}}'
+    site = make_site("alerts")
+    site.run_to_end(ALERTS=f"[{rule % 'warning'}]", **PATIENT)
+    before = tables(site)["alerts"]
+    from_ms, to_ms = BEGIN_MS + 30_000, BEGIN_MS + 240_000
+    span = ["--from", str(from_ms), "--to", str(to_ms)]
+    run = rebuild(site, "--yes", *span, env={"ALERTS": f"[{rule % 'critical'}]", **PATIENT})
+    assert run.returncode == 0, run.stderr
+    after = {row["alert_id"]: row for row in tables(site)["alerts"]}
+    assert after.keys() == {row["alert_id"] for row in before}
+    replaced = 0
+    for row in before:
+        ended = row["ended_at"] is not None and ms(row["ended_at"]) < to_ms
+        within = ended and ms(row["started_at"]) >= from_ms
+        now = after[row["alert_id"]]
+        assert (now["severity"], now["generation"]) == (("critical", 1) if within else ("warning", 0))
+        assert (now["ended_at"], now["state"], now["reason"]) == (row["ended_at"], row["state"], row["reason"])
+        replaced += within
+    assert 5 < replaced < len(before)
 
 
 def test_a_live_flow_goes_on_meanwhile(make_site: MakeSite, late: Site) -> None:
