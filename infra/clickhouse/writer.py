@@ -8,6 +8,7 @@ flush() <------- every row so far acknowledged, or an error that will not heal
 import math
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -245,6 +246,7 @@ class Writer:
                     insert(self._client, buffer.table, rows)
                 break
             except ClickHouseError as error:
+                _forget_frames(error)
                 self._failed(error)
         self._outage.over()
         metrics.INSERTED_ROWS.labels(buffer.table).inc(rows.num_rows)
@@ -264,6 +266,17 @@ class Writer:
             pause_s = self._outage.failed(error, held="rows are held back meanwhile")
             if self._changed.wait_for(lambda: self._closing, pause_s):
                 raise error
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Let go of what a failed attempt was about to send.
+
+    The client's errors refer to themselves by the frames they passed through, and so keep the block that was sent
+    until Python looks for cycles, which a worker that waits for ClickHouse does not.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _slices(table: pa.Table) -> Iterator[pa.Table]:

@@ -23,6 +23,8 @@ from operators.intake import Intake, IntakeBatch, SourceState
 BATCH_MESSAGES = 10_000
 """Most messages of one batch."""
 _PLENTY = BATCH_MESSAGES // 2
+_FETCH_BYTES = 256 * 1024
+"""Of one answer. Producers compress: unpacked, and as librdkafka keeps it, this takes about thirty times the memory."""
 _COALESCE = timedelta(milliseconds=50)
 """Pause after less than plenty, in which librdkafka's queue fills while the worker serves other partitions."""
 
@@ -77,6 +79,7 @@ class Reader:
             # it takes the processor away from the end of a backlog.
             "queued.min.messages": BATCH_MESSAGES,
             "queued.max.messages.kbytes": self.queue_kbytes,
+            "fetch.message.max.bytes": _FETCH_BYTES,
             "fetch.queue.backoff.ms": 5,
             "fetch.error.backoff.ms": 100,
             # The embedded broker answers with all it has, whatever it is asked for.

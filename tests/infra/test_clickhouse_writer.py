@@ -1,5 +1,6 @@
 """The writer against a live ClickHouse: round trips, redelivery, outages, refusals, bounds."""
 
+import gc
 import logging
 import threading
 import uuid
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.client import Client
 
@@ -208,6 +210,31 @@ def test_an_outage_loses_nothing_and_is_said_once(
     assert "rows are held back meanwhile" in said[0]
     assert f"ClickHouse at 127.0.0.1:{address.port} is back after" in said[1]
     assert writer.stats.outages == 1
+
+
+def test_attempts_that_fail_keep_nothing_of_what_they_sent(wire: tuple[Wire, Address, Client]) -> None:
+    cable, address, client = wire
+    writer = Writer(address)
+    writer.write([events(0, 1, kind="kept")])
+    writer.flush()
+    cable.cut()
+    gc.collect()
+    gc.disable()  # what only it would find stays in a worker that waits
+    try:
+        before = pa.total_allocated_bytes()
+        writer.write([events(1, 10_000, kind="kept")])
+        until(lambda: writer.stats.failures >= 1)
+        after_one = pa.total_allocated_bytes()
+        until(lambda: writer.stats.failures >= 4)
+        kept = pa.total_allocated_bytes() - after_one
+    finally:
+        gc.enable()
+    cable.mend()
+    writer.flush()
+    writer.close()
+    assert after_one > before
+    assert kept <= 0
+    assert count(client, "kept") == 10_001
 
 
 def test_absent_at_the_start(wire: tuple[Wire, Address, Client]) -> None:

@@ -9,13 +9,11 @@ import struct
 import threading
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 _HOST = "127.0.0.1"
 _FETCH, _API_VERSIONS = 1, 18
 _VERSION = 11
-_PARTITION_BYTES = 1_048_576
-"""librdkafka's fetch.message.max.bytes, as by default."""
 
 
 class FetchLimits:
@@ -56,7 +54,7 @@ class FetchLimits:
         assert task is not None
         self._tasks.add(task)
         broker, to_broker = await asyncio.open_connection(_HOST, self._upstream_port)
-        asked: dict[int, int] = {}
+        asked: dict[int, _Asked] = {}
         pumps = [
             asyncio.ensure_future(self._ask(client, to_broker, asked)),
             asyncio.ensure_future(self._answer(broker, to_client, asked)),
@@ -70,30 +68,51 @@ class FetchLimits:
         to_broker.transport.abort()
         self._tasks.discard(task)
 
-    async def _ask(self, client: asyncio.StreamReader, to_broker: asyncio.StreamWriter, asked: dict[int, int]) -> None:
+    async def _ask(
+        self, client: asyncio.StreamReader, to_broker: asyncio.StreamWriter, asked: dict[int, "_Asked"]
+    ) -> None:
         """asked: takes what each request, by its number, was about."""
         while True:
             frame = await _frame(client)
             kind, _, number = struct.unpack_from(">hhi", frame)
-            asked[number] = kind
+            asked[number] = _Asked(kind, partition_bytes(frame) if kind == _FETCH else 0)
             to_broker.write(struct.pack(">i", len(frame)) + frame)
             await to_broker.drain()
 
     async def _answer(
-        self, broker: asyncio.StreamReader, to_client: asyncio.StreamWriter, asked: dict[int, int]
+        self, broker: asyncio.StreamReader, to_client: asyncio.StreamWriter, asked: dict[int, "_Asked"]
     ) -> None:
         was, instead = (_HOST.encode() + port.to_bytes(4, "big") for port in (self._upstream_port, self.port))
         while True:
             frame = await _frame(broker)
-            kind = asked.pop(int.from_bytes(frame[:4], "big"))
-            if kind == _FETCH:
-                frame = shortened(frame, _PARTITION_BYTES)
-            elif kind == _API_VERSIONS:
+            request = asked.pop(int.from_bytes(frame[:4], "big"))
+            if request.kind == _FETCH:
+                frame = shortened(frame, request.partition_bytes)
+            elif request.kind == _API_VERSIONS:
                 frame = _without_later_fetches(frame)
             else:
                 frame = frame.replace(was, instead)
             to_client.write(struct.pack(">i", len(frame)) + frame)
             await to_client.drain()
+
+
+class _Asked(NamedTuple):
+    """kind: of request. partition_bytes: of a fetch, how much of a partition it wants at most."""
+
+    kind: int
+    partition_bytes: int
+
+
+def partition_bytes(fetch: bytes) -> int:
+    """How much of a partition a fetch wants at most; its first partition speaks for all."""
+    (client,) = struct.unpack_from(">h", fetch, 8)
+    at = 10 + max(0, client) + 4 + 4 + 4 + 4 + 1 + 4 + 4  # of replica, wait, least and most bytes, isolation, session
+    topics, topic = struct.unpack_from(">ih", fetch, at)
+    if not topics:
+        return 0
+    at += 4 + 2 + topic + 4  # to the first partition
+    (most,) = struct.unpack_from(">i", fetch, at + 4 + 4 + 8 + 8)
+    return int(most)
 
 
 async def _frame(reader: asyncio.StreamReader) -> bytes:
