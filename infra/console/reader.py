@@ -13,7 +13,7 @@ from infra.http.answers import Problem
 MAX_ROWS = 2_000
 """Of one answer, unless a dataset says otherwise: about what a chart can show."""
 
-_WAIT_S = 5.0
+_WAIT_S = 20.0
 _TIMEOUT_S = 15
 _MEMORY_BYTES = 2_000_000_000
 
