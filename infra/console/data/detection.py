@@ -14,7 +14,7 @@ CEILING = 12
 
 _BARS = 120
 _LISTED = 200
-_SAMPLE = 120_000
+_SAMPLE = 200_000
 _CHANGES = ("drift", "model_change", "detector_off", "evicted")
 
 _QUALITY = kinds(text="detector role", number="flagged agreement hits false_alarms missed precision recall f1")

@@ -37,7 +37,7 @@ export function mount(root, ctx) {
   ctx.panel(body, { title: "Who agrees with whom?", dataset: "agreement", load: part("agreement"), span: 5, height: 390, about: "Cohen's kappa: 1 agree in all, 0 no more than chance", draw: agreement, empty: "Nobody flags anything in this range." });
   ctx.panel(body, { title: "Champion and challengers", dataset: "challengers", load: part("challengers"), span: 5, about: "the verdict beside those that have no say", render: challengers });
   scores(body, ctx);
-  ctx.panel(body, { title: "How soon are faults found?", dataset: "delays", span: 5, about: "event time from a fault's first reading to its first flag", told: shortened, render: delays, empty: TRUTH });
+  ctx.panel(body, { title: "How soon are faults found?", dataset: "delays", span: 5, told: (data) => shortened(data) || "event time from a fault's first reading to its first flag", render: delays, empty: TRUTH });
   ctx.panel(body, { title: "How soon are verdicts stored?", dataset: "stored", span: 7, height: 200, about: "from a reading's event time; history that is read later is late by as much", draw: (data, t) => stored(data, t, ctx), empty: "No readings in this range." });
   ctx.panel(body, { title: "Drift and changes of models", dataset: "changes", span: 5, height: 320, about: "newest first", render: (data, el) => changes(data, el, ctx), empty: "No drift and no change of a model in this range." });
   ctx.panel(body, { title: "Anomalies", dataset: "anomalies", span: 7, height: 320, about: "newest first, one for each sensor and minute; choose one to see it in full", render: (data, el) => anomalies(data, el, ctx), empty: "No anomalies in this range." });
@@ -73,7 +73,7 @@ function headline(told, changed) {
 function overTime(body, ctx) {
   let by = "together";
   const panel = ctx.panel(body, {
-    title: "Flagged over time", dataset: "flagged", span: 8, height: 270, about: "readings flagged", empty: "No readings in this range.",
+    title: "Flagged over time", dataset: "flagged", span: 8, height: 270, told: (data) => (data.about.shortened ? shortened(data) : "readings flagged"), empty: "No readings in this range.",
     controls: [choice()],
     draw(data, t) {
       const step = data.about.bucket_ms;
@@ -187,7 +187,7 @@ function scores(body, ctx) {
   const box = h("span", {});
   const panel = ctx.panel(body, {
     title: "How surprising are readings?", dataset: "scores", span: 7, height: 260, controls: [box],
-    about: "surprise: −log10 of the chance of such a score in the sensor's own past; readings on a logarithmic scale", empty: "No detector has given a score in this range yet: models warm up first.",
+    told: (data) => [data.about.one_in > 1 ? `a sample of 1 in ${data.about.one_in}` : "", data.about.shortened ? `since ${format.time(data.about.read_from_ms)}` : "", "−log10 of the chance in the sensor's own past; logarithmic scale"].filter(Boolean).join("; "), empty: "No detector has given a score in this range yet: models warm up first.",
     draw(data, t) {
       const groups = data.groups("detector");
       const names = [...groups.keys()].sort((a, b) => (a === "= score" ? -1 : b === "= score" ? 1 : a.localeCompare(b)));
