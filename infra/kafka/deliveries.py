@@ -5,10 +5,9 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 
 from confluent_kafka import KafkaError, KafkaException, Message
-from confluent_kafka import Producer as Librdkafka
 
 from infra.kafka.client import Connection, is_refusal
-from infra.kafka.outage import Outage
+from infra.kafka.outlet import Outlet
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +36,6 @@ class Deliveries:
         self._connection = connection
         self._topic = topic
         self._max_bytes = max_bytes
-        self._outage = Outage()
-        self._problem: KafkaError | None = None
         self._progressed_s = monotonic()
         self.waiting = 0
         """Messages taken and not ended yet."""
@@ -46,21 +43,14 @@ class Deliveries:
         """What they take."""
         self.failed = 0
         """Messages that Kafka has refused since the start."""
-        with connection.explained():
-            self._producer = Librdkafka(
-                connection.config(
-                    {
-                        "enable.idempotence": True,
-                        "compression.type": "lz4",
-                        "linger.ms": 5,
-                        "batch.num.messages": 10_000,
-                        "message.timeout.ms": 0,  # for ever
-                        "message.max.bytes": max_message_bytes + _ENVELOPE_BYTES,
-                        "queue.buffering.max.messages": 0,  # the room is ours to bound
-                        "error_cb": self._on_error,
-                    }
-                )
-            )
+        settings = {
+            "compression.type": "lz4",
+            "linger.ms": 5,
+            "message.timeout.ms": 0,  # for ever
+            "message.max.bytes": max_message_bytes + _ENVELOPE_BYTES,
+            "queue.buffering.max.messages": 0,  # the room is ours to bound
+        }
+        self._outlet = Outlet(connection, settings, idle_too=True)
 
     @property
     def stalled_s(self) -> float:
@@ -75,7 +65,7 @@ class Deliveries:
         if not self.waiting:
             self._progressed_s = monotonic()
         report = _Handover(self, len(messages), ended).report
-        produce, topic = self._producer.produce, self._topic
+        produce, topic = self._outlet.client.produce, self._topic
         with self._connection.explained():
             for partition, key, value in messages:
                 produce(topic, value, key, partition, report, timestamp=timestamp_ms)
@@ -86,27 +76,26 @@ class Deliveries:
     def serve(self) -> None:
         """Let delivery reports in. Raises KafkaFailure when waiting is of no use any more."""
         before = self.waiting
-        self._producer.poll(0)
+        self._outlet.client.poll(0)
         if self.waiting < before:
             self._progressed_s = monotonic()
-            self._outage.end("producer")
-        if self._problem is not None:
-            raise self._connection.failure(self._problem, topic=self._topic)
+            self._outlet.served()
+        if self._outlet.problem is not None:
+            raise self._outlet.failure(self._topic)
 
     def flush(self, *, timeout_s: float) -> int:
         """Wait until everything is delivered; how many messages were not within `timeout_s`."""
         deadline_s = monotonic() + timeout_s
-        while self.waiting and self._problem is None and monotonic() < deadline_s:
+        while self.waiting and self._outlet.problem is None and monotonic() < deadline_s:
             try:
-                self._producer.flush(_FLUSH_S)
+                self._outlet.client.flush(_FLUSH_S)
             except KafkaException as error:
-                self._problem = self._problem or error.args[0]
+                self._outlet.note(error.args[0])
         return self.waiting
 
     def close(self) -> None:
         """Drop what is not delivered and let go of the connections."""
-        self._producer.purge()
-        self._producer.flush(_FLUSH_S)
+        self._outlet.close()
 
     def ended(self, error: KafkaError | None, size: int) -> None:
         """One message has: for the reports of `offer`."""
@@ -117,13 +106,7 @@ class Deliveries:
             if error.code() != KafkaError._PURGE_QUEUE:  # else it is `close`, and who called it knows
                 logger.error("a message was not delivered: %s", self._connection.failure(error, topic=self._topic))
             if is_refusal(error):
-                self._problem = self._problem or error
-
-    def _on_error(self, error: KafkaError) -> None:
-        if is_refusal(error):
-            self._problem = self._problem or error
-        elif error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._outage.begin("producer", self._connection.failure(error))
+                self._outlet.note(error)
 
 
 class _Handover:

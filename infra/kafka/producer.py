@@ -6,10 +6,10 @@ from types import TracebackType
 from typing import Self
 
 from confluent_kafka import KafkaError, KafkaException, Message
-from confluent_kafka import Producer as Librdkafka
 
-from infra.kafka.client import Connection, DeliveryFailed, is_refusal
+from infra.kafka.client import Connection, DeliveryFailed
 from infra.kafka.outage import Outage
+from infra.kafka.outlet import Outlet
 
 _QUEUE_MESSAGES = 100_000
 _QUEUE_KBYTES = 64 * 1024
@@ -39,28 +39,17 @@ class Producer:
         outage: Outage | None = None,
     ) -> None:
         self._connection = connection
-        self._outage = outage or Outage()
         self._handed_over = 0
         self._failed = 0
-        self._problem: KafkaError | None = None
-        with connection.explained():
-            self._producer = Librdkafka(
-                connection.config(
-                    {
-                        "enable.idempotence": True,
-                        "partitioner": "murmur2_random",
-                        "compression.type": "zstd",
-                        "linger.ms": 50,
-                        "batch.num.messages": 10_000,
-                        "queue.buffering.max.messages": _QUEUE_MESSAGES,
-                        "queue.buffering.max.kbytes": _QUEUE_KBYTES,
-                        "delivery.report.only.error": True,
-                        "on_delivery": self._on_failure,
-                        "error_cb": self._on_error,
-                        **(settings or {}),
-                    }
-                )
-            )
+        ours: dict[str, object] = {
+            "linger.ms": 50,
+            "queue.buffering.max.messages": _QUEUE_MESSAGES,
+            "queue.buffering.max.kbytes": _QUEUE_KBYTES,
+            "delivery.report.only.error": True,
+            "on_delivery": self._on_failure,
+        }
+        self._outlet = Outlet(connection, {**ours, **(settings or {})}, outage=outage, idle_too=False)
+        self._producer = self._outlet.client
 
     @property
     def delivered(self) -> int:
@@ -109,13 +98,12 @@ class Producer:
                     "Is it running?"
                 )
         self._check()
-        self._outage.end("producer")
+        self._outlet.served()
         return self.delivered
 
     def close(self) -> None:
         """Drop what is not delivered and let go of the connections; `flush` first."""
-        self._producer.purge()
-        self._producer.flush(_POLL_S)
+        self._outlet.close()
 
     def __enter__(self) -> Self:
         return self
@@ -134,7 +122,7 @@ class Producer:
         try:
             return self._producer.flush(_POLL_S)
         except KafkaException as error:
-            self._problem = self._problem or error.args[0]
+            self._outlet.note(error.args[0])
             return len(self._producer)
 
     def _serve(self, timeout_s: float) -> None:
@@ -143,22 +131,16 @@ class Producer:
         self._producer.poll(timeout_s)
         self._check()
         if len(self._producer) < before:
-            self._outage.end("producer")
+            self._outlet.served()
 
     def _check(self) -> None:
-        if self._problem is not None:
-            why = self._connection.failure(self._problem)
+        if self._outlet.problem is not None:
+            why = self._connection.failure(self._outlet.problem)
             raise DeliveryFailed(f"messages not delivered: {self._failed}. {why}" if self._failed else str(why))
 
     def _on_failure(self, error: KafkaError | None, _message: Message) -> None:
         self._failed += 1
-        self._problem = self._problem or error
-
-    def _on_error(self, error: KafkaError) -> None:
-        if is_refusal(error):
-            self._problem = self._problem or error
-        elif error.code() == KafkaError._ALL_BROKERS_DOWN and len(self._producer):  # else nobody waits
-            self._outage.begin("producer", self._connection.failure(error))
+        self._outlet.note(error)
 
     def _refused(self, error: KafkaError, topic: str, size_bytes: int) -> DeliveryFailed:
         if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
