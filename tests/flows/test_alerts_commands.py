@@ -8,11 +8,13 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
+from infra.clickhouse.alerts import Action, Silences, store
 from infra.clickhouse.encode import to_arrow
 from infra.clickhouse.insert import insert
 from infra.embedded.clickhouse import EmbeddedClickHouse
 from operators.alert_rows import Alert, alert_id, alert_rows
 from tests.infra.clickhouse_support import database as migrated
+from tests.infra.notify_support import change
 
 T0_MS = 1_767_225_600_000
 EVIDENCE = {
@@ -100,6 +102,21 @@ def test_acknowledge_and_silence_one_alert(run: Run) -> None:
     assert ": on my way" in shown
     assert "lifted: 1" in run("unsilence", PUMP_1)
     assert statuses(run("list"))["pump-1"] == "acknowledged"
+
+
+def test_the_notifier_knows_what_somebody_has_in_hand(clickhouse: EmbeddedClickHouse) -> None:
+    with migrated(clickhouse.port) as (address, client):
+        for rows in alert_rows(ALERTS):
+            insert(client, "alerts", to_arrow(rows))
+        acked = Action(action="ack", at_ms=T0_MS, actor="ada", alert_id=PUMP_1)
+        silenced = Action(action="silence", at_ms=T0_MS, actor="ada", matchers={"sensor_id": "fan"})
+        store(client, [acked, silenced])
+        known = Silences(address)
+        mine, other = change("pump-1", alert_id=PUMP_1), change("fan")
+        assert known.acknowledged(mine)
+        assert not known.silenced(mine)
+        assert known.silenced(other)
+        assert not known.acknowledged(other)
 
 
 def test_silence_labels_and_plan_maintenance(run: Run) -> None:
