@@ -54,15 +54,20 @@ class Scope:
             f"AND {column} < fromUnixTimestamp64Milli({{to_ms:Int64}})"
         )
 
-    def chosen(self, *, sensor: str | None = "sensor_id") -> str:
+    def chosen(self, *, sensor: str | None = "sensor_id", alias: str = "") -> str:
         """A condition on the columns location, sensor_type and sensor_id; `true` when everything is chosen.
 
-        sensor: what the column is called, None where rows have no sensor.
+        sensor: what the column is called, None where rows have no sensor. alias: of the table, where a column of the
+        result has the same name.
         """
         wanted = [("location", "locations", self.locations), ("sensor_type", "types", self.types)]
         if sensor is not None:
             wanted.append((sensor, "sensors", self.sensors))
-        return " AND ".join(f"{column} IN {{{name}:Array(String)}}" for column, name, some in wanted if some) or "true"
+        table = f"{alias}." if alias else ""
+        return (
+            " AND ".join(f"{table}{column} IN {{{name}:Array(String)}}" for column, name, some in wanted if some)
+            or "true"
+        )
 
     @property
     def parameters(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ EVERY_S = 1.0
 _WITHIN_MS = 600_000
 """Older ones, by their event time, are no news."""
 _NEW = 200
+_SLOW_MS = 3_000
 _QUEUED = 20
 _KNOWN = 20_000
 
@@ -36,6 +37,7 @@ class News:
         self._clock = clock
         self._known: OrderedDict[tuple[Any, ...], None] = OrderedDict()
         self._since_s = clock() // 1_000 - 2
+        self._slow: tuple[int, Row] = (0, {})
 
     def numbers(self) -> Row:
         """As of now, by location and type. Raises ClickHouseError, Problem."""
@@ -59,8 +61,12 @@ class News:
         return new
 
     def _single(self, now: Row) -> Row:
-        (row,) = self._table(_SINGLE, now).rows()
-        return row
+        """What changes slowly, or takes longer, is asked for every few seconds."""
+        if now["now_ms"] - self._slow[0] >= _SLOW_MS:
+            (row,) = self._table(_SLOWLY, now).rows()
+            self._slow = (now["now_ms"], row)
+        (newest,) = self._table(_NEWEST, {}).rows()
+        return self._slow[1] | newest
 
     def _table(self, sql: str, parameters: Row) -> Table:
         return self._reader.table(sql, {"within_ms": _WITHIN_MS, **parameters})
@@ -75,11 +81,11 @@ FROM readings
 WHERE time >= fromUnixTimestamp64Milli({now_ms:Int64} - 60000) AND time <= fromUnixTimestamp64Milli({now_ms:Int64})
 GROUP BY location, sensor_type
 """
-_SINGLE = """
+_NEWEST = "SELECT max(time) AS newest FROM readings"
+_SLOWLY = """
 SELECT
     (SELECT count() FROM data_quality FINAL WHERE kind = 'silent' AND end IS NULL) AS silent,
     (SELECT count() FROM alerts_current WHERE status IN ('open', 'acknowledged')) AS alerts,
-    (SELECT max(time) FROM readings) AS newest,
     (SELECT max(end) FROM windows
         WHERE start >= fromUnixTimestamp64Milli({now_ms:Int64} - 86400000)) AS closed
 """

@@ -2,13 +2,11 @@
 
 from dataclasses import asdict
 
-from infra.console.data.lately import lately, told
 from infra.console.data.rows import kinds, table_of_rows
 from infra.console.dataset import Ask, Dataset
 from infra.console.table import Table
 
 _LATEST = 50
-_MOST_READINGS = 5_000_000
 _PAYLOAD_SHOWN = 4_000
 
 
@@ -35,19 +33,18 @@ def intake(ask: Ask) -> Table:
 
 def doubtful(ask: Ask) -> Table:
     """Readings that count less than others, by what is wrong with them: late, conflict, out of order and the like."""
-    part = lately(ask, most=_MOST_READINGS)
     bucket_ms = ask.scope.bucket_ms(60)
-    found = part.table(
+    found = ask.table(
         f"""
         SELECT
             fromUnixTimestamp64Milli(intDiv(toUnixTimestamp64Milli(time), {{bucket:Int64}}) * {{bucket:Int64}}) AS at,
-            quality AS reason, count() AS readings
-        FROM readings FINAL
+            quality AS reason, uniqExact(sensor_id, time, topic, partition, offset, idx) AS readings
+        FROM readings
         WHERE {ask.scope.during()} AND quality != 'ok' AND {ask.scope.chosen()}
         GROUP BY at, reason ORDER BY reason, at""",
         bucket=bucket_ms,
     )
-    return told(found.with_about(bucket_ms=bucket_ms), ask, part)
+    return found.with_about(bucket_ms=bucket_ms)
 
 
 def rejected(ask: Ask) -> Table:

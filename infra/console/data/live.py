@@ -12,7 +12,12 @@ SHOWN = 6
 RAW_SPAN_MS = 6 * 3_600_000
 """Charts of longer ranges are made of windows."""
 
+_EXACT_SPAN_MS = 3_600_000
+"""Who has the most anomalies is counted in readings for ranges so long, in windows for longer ones."""
+
 _LATEST = 50
+_BY_SENSOR = """
+    SELECT argMin(window, size_ms) FROM windows WHERE sensor_id != '' AND location = '' AND hop_ms = size_ms"""
 
 
 def pulse(ask: Ask) -> Table:
@@ -35,19 +40,38 @@ def pulse(ask: Ask) -> Table:
 def sensors(ask: Ask) -> Table:
     """The sensors to look at first: those chosen, else those with the most anomalies in the range.
 
-    Who they are is found without FINAL, which takes long over all sensors; what is said of them is exact.
+    Who they are is found without merging versions, which takes long over all sensors, and for long ranges by windows;
+    what is said of them is exact.
     """
+    most = ask.number("most", SHOWN, least=1, most=50)
+    named = ask.scope.sensors if len(ask.scope.sensors) <= most else ()
+    first = "{sensors:Array(String)}" if named else f"({_worst(ask)})"
     return ask.table(
         f"""
-        SELECT sensor_id, any(sensor_type) AS sensor_type, any(location) AS location, any(unit) AS unit,
+        SELECT sensor_id, any(r.sensor_type) AS sensor_type, any(r.location) AS location, any(r.unit) AS unit,
             count() AS readings, countIf(is_anomaly) AS anomalies, argMax(r.value, time) AS value, max(time) AS last
         FROM readings AS r FINAL
-        WHERE {ask.scope.during()} AND sensor_id IN (
-            SELECT sensor_id FROM readings WHERE {ask.scope.during()} AND {ask.scope.chosen()}
-            GROUP BY sensor_id ORDER BY countIf(is_anomaly) DESC, sensor_id LIMIT {{most:UInt32}})
+        WHERE {ask.scope.during()} AND sensor_id IN {first} AND {ask.scope.chosen(alias="r")}
         GROUP BY sensor_id ORDER BY anomalies DESC, sensor_id""",
-        most=ask.number("most", SHOWN, least=1, most=50),
+        most=most,
     )
+
+
+def _worst(ask: Ask) -> str:
+    """SQL: sensors with the most anomalies."""
+    if ask.scope.span_ms <= _EXACT_SPAN_MS:
+        return f"""
+            SELECT sensor_id FROM readings WHERE {ask.scope.during()} AND {ask.scope.chosen()}
+            GROUP BY sensor_id ORDER BY countIf(is_anomaly) DESC, sensor_id LIMIT {{most:UInt32}}"""
+    there = "true"
+    if ask.scope.locations or ask.scope.types:
+        there = f"sensor_id IN (SELECT sensor_id FROM readings WHERE {ask.scope.during()} AND {ask.scope.chosen()})"
+    sensors = "sensor_id IN {sensors:Array(String)}" if ask.scope.sensors else "true"
+    return f"""
+        SELECT sensor_id FROM windows
+        WHERE window = ({_BY_SENSOR} AND {ask.scope.during("start")})
+            AND {ask.scope.during("start")} AND {sensors} AND {there}
+        GROUP BY sensor_id ORDER BY sum(anomaly_count) DESC, sensor_id LIMIT {{most:UInt32}}"""
 
 
 def chart(ask: Ask) -> Table:
@@ -90,9 +114,7 @@ def _of_windows(ask: Ask, points: int) -> Table:
             max(w.max) AS high, NULL AS expected, NULL AS expected_low, NULL AS expected_high,
             NULL AS score, sum(anomaly_count) AS anomalies, if(anomalies > 0, value, NULL) AS strangest
         FROM windows_final AS w
-        WHERE window = (
-                SELECT argMin(window, size_ms) FROM windows
-                WHERE sensor_id != '' AND location = '' AND hop_ms = size_ms AND {ask.scope.during("start")})
+        WHERE window = ({_BY_SENSOR} AND {ask.scope.during("start")})
             AND {ask.scope.during("start")} AND sensor_id IN {{sensors:Array(String)}}
         GROUP BY sensor_id, at ORDER BY sensor_id, at""",
         bucket=bucket_ms,
@@ -101,12 +123,15 @@ def _of_windows(ask: Ask, points: int) -> Table:
 
 
 def anomalies(ask: Ask) -> Table:
-    """The latest anomalies of the range, one for each sensor and minute."""
+    """The latest anomalies of the range, one for each sensor and minute. Versions are merged for those few only."""
     return ask.table(
         f"""
         SELECT time, sensor_id, sensor_type, location, value, unit, expected, score, flagged_by
-        FROM readings FINAL WHERE is_anomaly AND {ask.scope.during()} AND {ask.scope.chosen()}
-        ORDER BY time DESC LIMIT 1 BY sensor_id, toStartOfMinute(time) LIMIT {_LATEST}"""
+        FROM readings FINAL
+        WHERE is_anomaly AND (sensor_id, time) IN (
+            SELECT sensor_id, time FROM readings WHERE is_anomaly AND {ask.scope.during()} AND {ask.scope.chosen()}
+            ORDER BY time DESC LIMIT 1 BY sensor_id, toStartOfMinute(time) LIMIT {_LATEST})
+        ORDER BY time DESC LIMIT 1 BY sensor_id, time"""
     )
 
 

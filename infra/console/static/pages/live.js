@@ -2,7 +2,7 @@
 
 import { band, bars, cartesian, line, marks, timeAxis, valueAxis } from "/static/chart.js";
 import * as format from "/static/format.js";
-import { bounds } from "/static/state.js";
+import { bounds, isLive } from "/static/state.js";
 import { badge, grid, h, table, tile, tiles } from "/static/ui.js";
 
 export const title = "Live";
@@ -13,22 +13,29 @@ const KEPT = 60;
 
 export function mount(root, ctx) {
   const row = tiles(root);
+  row.hidden = !isLive(ctx.state);  // they are about now
   const below = grid(root);
-  const pulse = { readings: [], anomalies: [], active: [], delay: [] };
-  let last = null;
+  const pulse = { readings: [], anomalies: [], active: [], delay: [], lag: [] };
+  let last = null, lag = null, behind = null;
+
+  function push(key, value) {
+    pulse[key].push(value);
+    if (pulse[key].length > KEPT) pulse[key].shift();
+  }
 
   function drawTiles() {
     const now = last;
     const delay = now?.newest ? Math.max(0, now.time - now.newest) : null;
-    row.replaceChildren(
+    row.replaceChildren(...[
       tile({ title: "Readings", value: now ? format.compact(now.readings) : "–", unit: "/s", spark: pulse.readings, sub: "last 10 s" }),
       tile({ title: "Sensors active", value: now ? format.compact(now.active) : "–", spark: pulse.active, sub: "in the last minute" }),
       tile({ title: "Sensors silent", value: now ? format.compact(now.silent) : "–", tone: now?.silent ? "warn" : "", sub: "for too long", href: ctx.href({ page: "health" }) }),
       tile({ title: "Anomalies", value: now ? format.compact(now.anomalies) : "–", unit: "/min", tone: now?.anomalies ? "bad" : "", spark: pulse.anomalies, sub: "flagged readings" }),
       tile({ title: "Open alerts", value: now ? format.compact(now.alerts) : "–", tone: now?.alerts ? "bad" : "", sub: "not resolved, not silenced", href: ctx.href({ page: "alerts" }) }),
       tile({ title: "Latency", value: format.duration(delay), tone: delay > 60_000 ? "bad" : "", spark: pulse.delay, sub: "age of newest reading" }),
+      lag === null ? null : tile({ title: "Lag", value: format.compact(lag), tone: lag > 100_000 ? "warn" : "", spark: pulse.lag, sub: `messages; watermark ${format.duration(behind * 1_000)}`, hint: "Messages in Kafka that no worker has read yet; how far the slowest partition's watermark is behind", href: ctx.href({ page: "health" }) }),
       tile({ title: "Windows closed until", value: now?.closed ? format.time(now.closed) : "–", sub: now?.closed ? `${format.duration(now.time - now.closed)} behind` : "" }),
-    );
+    ].filter(Boolean));
   }
   drawTiles();
 
@@ -65,6 +72,13 @@ export function mount(root, ctx) {
   return {
     unmount: () => clearTimeout(waiting),
     async refresh() {
+      const workers = (await ctx.get("health", "workers").catch(() => null))?.rows().filter((w) => !w.trouble && w.lag !== null) ?? [];
+      if (workers.length) {
+        lag = workers.reduce((sum, w) => sum + w.lag, 0);
+        behind = Math.max(...workers.map((w) => w.watermark_delay_s ?? 0));
+        push("lag", lag);
+        drawTiles();
+      }
       if (pulse.readings.length) return;
       const told = await ctx.get("live", "pulse", { sensor: [] }).catch(() => null);
       if (!told || pulse.readings.length) return;
@@ -78,8 +92,7 @@ export function mount(root, ctx) {
       if (name !== "numbers") return;
       last = data;
       for (const [key, value] of [["readings", data.readings], ["anomalies", data.anomalies], ["active", data.active], ["delay", data.newest ? Math.max(0, data.time - data.newest) : null]]) {
-        pulse[key].push(value);
-        if (pulse[key].length > KEPT) pulse[key].shift();
+        push(key, value);
       }
       drawTiles();
     },
