@@ -20,7 +20,9 @@ from infra.notify.message import Change, NotTold, Telling
 
 _NEVER = "0001-01-01T00:00:00Z"
 """Alertmanager's endsAt of what goes on."""
-_AGAIN = (408, 425, 429)
+_NOT_US = (401, 403)
+_AGAIN = (*_NOT_US, 408, 425, 429)
+"""A wrong secret can be corrected, and then what waits shall be told."""
 
 
 class _NoRedirect(HTTPRedirectHandler):
@@ -54,7 +56,10 @@ class Webhook:
             with error:
                 lasting = error.code < 500 and error.code not in _AGAIN
                 after_s = _retry_after(error.headers.get("Retry-After", ""))
-                raise NotTold(f"HTTP status {error.code} {error.reason}", lasting=lasting, after_s=after_s) from None
+                hint = "; is the secret the one it knows?" if error.code in _NOT_US else ""
+                raise NotTold(
+                    f"HTTP status {error.code} {error.reason}{hint}", lasting=lasting, after_s=after_s
+                ) from None
         except (URLError, OSError) as error:
             reason = error.reason if isinstance(error, URLError) else error
             if isinstance(reason, ssl.SSLCertVerificationError):

@@ -114,7 +114,7 @@ def test_a_mail_says_it_in_words() -> None:
 
 @pytest.mark.parametrize(
     ("status", "lasting"),
-    [(500, False), (429, False), (408, False), (400, True), (401, True), (302, True), (None, False)],
+    [(500, False), (429, False), (408, False), (400, True), (401, False), (302, True), (None, False)],
 )
 def test_what_an_answer_means(hook: Hook, status: int | None, lasting: bool) -> None:
     hook.statuses.append(status)
