@@ -32,6 +32,7 @@ from infra.mqtt.template import TopicTemplate
 from infra.notify.channel import Channel
 from infra.notify.message import Change
 from infra.notify.record import Record
+from infra.observe import metrics
 from infra.observe.health import HealthServer
 from infra.observe.metrics import exposition
 
@@ -135,6 +136,7 @@ def _forward(settings: Settings, crew: _Crew, stack: ExitStack) -> None:
     )
     upstream = Connection(bootstrap=asked.upstream, client=asked.client, password=str(asked.password))
     forwarder = Forwarder(upstream, spool, prefix=asked.prefix, rate=asked.rate)
+    forwarder.check()
 
     def gather(ended: threading.Event) -> None:
         last = False
@@ -146,6 +148,7 @@ def _forward(settings: Settings, crew: _Crew, stack: ExitStack) -> None:
             if told:
                 dropped = spool.append(told, tail.places)
                 tail.commit()
+                metrics.FORWARD_DROPPED.inc(dropped)
                 if dropped:
                     logger.error("edge.spool_bytes is full: %d messages will not be forwarded", dropped)
         tail.close()

@@ -9,6 +9,7 @@ from time import monotonic
 from infra.edge.spool import Spool
 from infra.kafka.client import Connection, KafkaFailure
 from infra.kafka.delivery import ReportingProducer
+from infra.observe import metrics
 
 _CHUNKS_ON_THEIR_WAY = 8
 _PAUSES_S = (1.0, 60.0)
@@ -26,32 +27,28 @@ class Forwarder:
     def __init__(self, connection: Connection, spool: Spool, *, prefix: str, rate: int) -> None:
         self._connection, self._spool, self._prefix, self._rate = connection, spool, prefix, rate
         self._due_s = 0.0
-        self._producer: ReportingProducer | None = None
         self._refused = False
 
-    @property
-    def away(self) -> bool:
-        """Whether what waits cannot be sent now; asked from any thread."""
-        producer = self._producer
-        return self._refused or (producer is not None and producer.waits)
+    def check(self) -> None:
+        """Raises KafkaFailure for a configuration that no client can be made with; nobody is asked."""
+        ReportingProducer(self._connection, "").close()
 
     def run(self, stop: threading.Event) -> None:
         """Until told to stop; what is on its way then is sent again later, if need be."""
         pause_s, most_s = _PAUSES_S
         while not stop.is_set():
+            producer = ReportingProducer(self._connection, "", linger_ms=20)
             try:
-                self._producer = ReportingProducer(self._connection, "", linger_ms=20)
-                self._send(self._producer, stop)
+                self._send(producer, stop)
             except KafkaFailure as failure:
                 if not self._refused:
                     logger.warning("%s; what is to be forwarded waits, and is tried again", failure)
+                    pause_s = _PAUSES_S[0]
                 self._refused = True
                 stop.wait(pause_s)
                 pause_s = min(most_s, 2 * pause_s)
             finally:
-                producer, self._producer = self._producer, None
-                if producer is not None:
-                    producer.close()
+                producer.close()
 
     def _send(self, producer: ReportingProducer, stop: threading.Event) -> None:
         under_way: deque[_Sent] = deque()
@@ -71,7 +68,8 @@ class Forwarder:
             elif chunk is None:
                 stop.wait(_POLL_S)
             while under_way and not under_way[0].left:
-                self._spool.done(under_way.popleft().number)
+                self._spool.done(under_way[0].number)
+                metrics.FORWARDED.inc(under_way.popleft().messages)
                 if self._refused:
                     self._refused = False
                     logger.warning("what is to be forwarded arrives again")
@@ -83,16 +81,17 @@ class Forwarder:
         never = producer.send(key, value, arrived, topic=topic, timestamp_ms=time_ms)
         if never:
             logger.error("a message for %s is dropped: %s", topic, never)
+            metrics.FORWARD_DROPPED.inc()
             arrived()
 
 
 class _Sent:
     """A chunk on its way. left: messages that have not arrived."""
 
-    __slots__ = ("left", "number")
+    __slots__ = ("left", "messages", "number")
 
-    def __init__(self, number: int, left: int) -> None:
-        self.number, self.left = number, left
+    def __init__(self, number: int, messages: int) -> None:
+        self.number, self.messages, self.left = number, messages, messages
 
     def arrived(self) -> None:
         self.left -= 1

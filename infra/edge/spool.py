@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from infra.kafka.tail import Places, Told
+from infra.observe import metrics
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS chunks (
@@ -55,7 +56,8 @@ class Spool:
         self._database.execute("PRAGMA synchronous = FULL")
         self._database.executescript(_TABLES)
         sql = "SELECT coalesce(sum(messages), 0), coalesce(sum(length(body)), 0) FROM chunks"
-        self.messages, self.bytes = self._database.execute(sql).fetchone()
+        self.messages = self.bytes = 0
+        self._waits(*self._database.execute(sql).fetchone())
 
     def places(self) -> Places:
         """Up to where the log was read."""
@@ -68,13 +70,12 @@ class Spool:
         body = zlib.compress(_encode(messages), 1)
         with self._lock, self._database:
             self._database.execute("BEGIN IMMEDIATE")
-            if messages:
-                self._database.execute("INSERT INTO chunks (messages, body) VALUES (?, ?)", (len(messages), body))
+            self._database.execute("INSERT INTO chunks (messages, body) VALUES (?, ?)", (len(messages), body))
             self._database.executemany(
                 "INSERT INTO places VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET next = excluded.next",
                 [(topic, partition, at) for (topic, partition), at in places.items()],
             )
-            self.messages, self.bytes = self.messages + len(messages), self.bytes + len(body)
+            self._waits(len(messages), len(body))
             return self._make_room()
 
     def _make_room(self) -> int:
@@ -103,8 +104,14 @@ class Spool:
         sql = "DELETE FROM chunks WHERE number = ? RETURNING messages, length(body)"
         rows = self._database.execute(sql, (number,)).fetchall()
         for messages, size in rows:
-            self.messages, self.bytes = self.messages - messages, self.bytes - size
+            self._waits(-messages, -size)
         return sum(messages for messages, _ in rows)
+
+    def _waits(self, messages: int, size: int) -> None:
+        """So many more."""
+        self.messages, self.bytes = self.messages + messages, self.bytes + size
+        metrics.FORWARD_WAITING.set(self.messages)
+        metrics.FORWARD_WAITING_BYTES.set(self.bytes)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -177,6 +177,17 @@ MQTT_IN_FLIGHT = _gauge(
 )
 MQTT_CONNECTED = _gauge("streamgauge_mqtt_connected", "0 or 1", "Whether the MQTT broker can send.")
 
+# A device: `streamgauge edge`.
+
+FORWARDED = _counter("streamgauge_forwarded_messages_total", "messages", "Messages that the Kafka elsewhere has taken.")
+FORWARD_DROPPED = _counter(
+    "streamgauge_forward_dropped_messages_total",
+    "messages",
+    "Messages that will not go to the Kafka elsewhere: edge.spool_bytes was full, or they are too large for it.",
+)
+FORWARD_WAITING = _gauge("streamgauge_forward_waiting_messages", "messages", "Messages that wait for it on disk.")
+FORWARD_WAITING_BYTES = _gauge("streamgauge_forward_waiting_bytes", "bytes", "What they take there, packed.")
+
 # HTTP: `streamgauge ingest http`.
 
 HTTP_REQUESTS = _counter(
