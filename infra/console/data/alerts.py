@@ -155,7 +155,7 @@ def _silence(one: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-_SILENCES = kinds(time="since until", text="state kind of alert_id actor comment", other="labels")
+_SILENCES = kinds(time="since until", text="state kind of reason alert_id actor comment", other="labels")
 
 
 def silences(ask: Ask) -> Table:
@@ -163,8 +163,15 @@ def silences(ask: Ask) -> Table:
     ended = ask.choice("ended", ("yes", "no"), "no") == "yes"
     with ask.reader.client() as client:
         found = stored.silences(client, ended=ended)
+    reasons = ask.table(
+        "SELECT alert_id, any(alerts_final.reason) AS reason FROM alerts_final "
+        "WHERE alert_id IN {ids:Array(String)} GROUP BY alert_id",
+        ids=[one["alert_id"] for one in found if one["alert_id"]],
+    )
+    reason_of = {row["alert_id"]: row["reason"] for row in reasons.rows()}
     newest = sorted(map(_silence, found), key=lambda one: (one["state"] not in ("active", "planned"), -one["since"]))
-    return table_of_rows(_SILENCES, newest[:_LISTED])
+    rows = ({**one, "reason": reason_of.get(one["alert_id"], "")} for one in newest[:_LISTED])
+    return table_of_rows(_SILENCES, rows)
 
 
 def rules(ask: Ask) -> Table:

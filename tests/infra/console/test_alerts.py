@@ -136,6 +136,7 @@ def test_silences_are_those_of_the_command(database_: tuple[Pages, Client]) -> N
     listed = [(row["state"], row["kind"], row["of"], row["actor"]) for row in page.ask("alerts", "silences").rows()]
     assert listed[0] == ("planned", "maintenance", "location = roof", "ada")
     assert ("active", "silence", "f", "ada") in listed
+    assert {row["of"]: row["reason"] for row in page.ask("alerts", "silences").rows()}["f"] == "f: strange"
     assert ("active", "silence", "location = hall, severity = critical", "ada") in listed
     assert len(stored.silences(client, ended=False)) == 3
     about = page.ask("alerts", "alert", alert="f").about

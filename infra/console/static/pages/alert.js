@@ -42,7 +42,7 @@ function facts(pairs) {
     pairs.flatMap(([name, value]) => [h("dt", { class: "muted", text: name }), h("dd", { style: { margin: "0", "overflow-wrap": "anywhere" } }, value)]));
 }
 
-const TITLES = { first: "The reading it began with", peak: "Its strongest reading", sensors: "Sensors in alarm" };
+const TITLES = { first: "What it began with", peak: "At its strongest", sensors: "Sensors in alarm" };
 
 /** Sections: numbers by name as they are; readings with what was said of them. */
 function evidenceOf(name, told, alert, ctx) {

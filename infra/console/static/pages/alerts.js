@@ -12,7 +12,7 @@ export const title = "Alerts";
 export const every = 5_000;
 
 const SEVERITIES = ["critical", "warning", "info"];
-const LANES = 24;
+const LANES = 20;
 
 export function mount(root, ctx) {
   const chosen = ctx.state.extra.alert;
@@ -23,8 +23,8 @@ export function mount(root, ctx) {
   if (chosen) made.push(...detail(body, ctx, chosen, again));
   const add = (given) => made.push(ctx.panel(body, given));
   add({ title: "Open alerts", dataset: "alerts", params: { show: "open" }, span: 12, height: 380, told: (data) => listed(data, "whenever they began; the most severe first"), render: (data, el) => open(data, el, ctx, chosen), empty: "No alert is open." });
-  add({ title: "When", dataset: "alerts", params: { show: "range" }, span: 8, height: 300, told: (data) => listed(data, "alerts of the range, by what they are about"), draw: (data, t) => lanes(data, t, ctx), onClick: (p) => p.data?.id && ctx.set({ extra: { alert: p.data.id } }), empty: "No alert was open in this range." });
-  add({ title: "Begun", dataset: "begun", span: 4, height: 300, about: "by severity; a burst is often one cause", draw: (data, t) => begun(data, t, ctx), empty: "No alert began in this range." });
+  add({ title: "When", dataset: "alerts", params: { show: "range" }, span: 8, height: 340, told: (data) => listed(data, "alerts of the range, by what they are about"), draw: (data, t) => lanes(data, t, ctx), onClick: (p) => p.data?.id && ctx.set({ extra: { alert: p.data.id } }), empty: "No alert was open in this range." });
+  add({ title: "Begun", dataset: "begun", span: 4, height: 340, about: "by severity; a burst is often one cause", draw: (data, t) => begun(data, t, ctx), empty: "No alert began in this range." });
   add({ title: "Past alerts", dataset: "alerts", params: { show: "past" }, span: 12, height: 340, told: (data) => listed(data, "open in the range and over; newest first"), render: (data, el) => past(data, el, ctx, chosen), empty: "No alert of this range is over." });
   add({ title: "Silences and maintenance", dataset: "silences", span: ctx.me.may_act ? 7 : 12, height: 330, about: "active and planned: nobody is told of what they match", render: (data, el) => silenceTable(data, el, ctx, again), empty: "Nothing is silenced, and no maintenance is planned." });
   if (ctx.me.may_act) silenceForm(body, ctx, again);

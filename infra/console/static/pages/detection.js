@@ -252,6 +252,6 @@ function anomalies(data, el, ctx) {
     ...(truth ? [{ name: "label", title: "Truth", format: (v) => (v ? badge(v.replaceAll("_", " "), v === "normal" ? "good" : "bad") : "–") }] : []),
   ]), data.rows(), {
     caption: "Anomalies", rowLabel: (r) => `${r.sensor_id} at ${format.time(r.time)} in full`,
-    onRow: (r) => ctx.set({ sensor: [r.sensor_id], extra: { time: r.time } }),
+    onRow(r) { ctx.set({ sensor: [r.sensor_id], extra: { time: r.time } }); window.scrollTo(0, 0); },
   }));
 }

@@ -60,4 +60,4 @@ export const severityTone = (v) => (v === "critical" ? "bad" : v === "warning" ?
 export const statusTone = (v) => ({ open: "bad", acknowledged: "accent", resolved: "good" })[v] ?? "";
 
 /** What an alert is about. */
-export const subject = (r) => r.sensor_id || [r.location, r.asset_id, r.sensor_type].filter(Boolean).join(", ") || "everything";
+export const subject = (r) => r.sensor_id || [r.location, r.asset_id, r.sensor_type].filter(Boolean).join(", ") || r.rule;

@@ -1,6 +1,7 @@
 // Silences and planned maintenance, of the page Alerts.
 
 import * as format from "/static/format.js";
+import { words } from "/static/pages/parts.js";
 import { badge, h, table, toast } from "/static/ui.js";
 
 const HOUR_MS = 3_600_000;
@@ -14,7 +15,7 @@ export function silenceTable(data, el, ctx, again) {
     await again();
   };
   el.append(table([
-    { name: "of", title: "Of", format: (v) => h("span", { style: { "overflow-wrap": "anywhere" }, text: v }) },
+    { name: "of", title: "Of", format: (v, r) => words(r.reason || v) },
     { name: "state", title: "State", format: (v) => badge(v, v === "active" ? "warn" : "accent") },
     { name: "since", title: "From", num: true, format: (v) => format.time(v, { seconds: false }) },
     { name: "until", title: "Until", num: true, format: (v) => (v ? format.time(v, { seconds: false }) : "for good") },
