@@ -121,7 +121,8 @@ def test_a_channel_is_tried_out(site: Site) -> None:
         assert hook.told == [("made-up-sensor", "firing")]
         hook.statuses.append(401)
         refused = streamgauge("--config", file, "alerts", "test", "hook")
-        assert (refused.returncode, refused.stderr) == (1, "error hook: HTTP status 401 Unauthorized\n")
+        why = "error hook: HTTP status 401 Unauthorized; is the secret the one it knows?\n"
+        assert (refused.returncode, refused.stderr) == (1, why)
     assert "there are hook" in streamgauge("--config", file, "alerts", "test", "other").stderr
     nobody = streamgauge("--config", "/dev/null", "notify")
     assert (nobody.returncode, nobody.stderr.count("\n")) == (1, 1)
