@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench soak quality fuzz chaos image cluster pictures lock clean
+.PHONY: help install demo test lint format bench soak quality fuzz chaos image cluster pictures audit lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ image: $(READY) ## every step of the Dockerfile in a scratch root, without a con
 
 cluster: $(READY) ## a million readings through what the StatefulSet runs, on two hosts; one is lost, then a rescale
 	$(BIN)/python -m tests.deploy $(ARGS)
+
+audit: $(READY) ## known weaknesses of the pinned packages, and a bill of materials in build/sbom.json
+	$(BIN)/python -m tests.supply
 
 lock: $(READY) ## renew both lock files from pyproject.toml
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --all-extras -o requirements-dev.lock pyproject.toml
