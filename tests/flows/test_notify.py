@@ -129,7 +129,7 @@ def test_a_channel_is_tried_out(site: Site) -> None:
     assert "nobody is to be told" in nobody.stderr
     file.write_text('[[notify.channels]]\nname = "x"\n')
     wrong = streamgauge("--config", file, "notify")
-    assert "give it a url (webhook), a host (e-mail) or a topic (MQTT)" in wrong.stderr
+    assert "give it a url (webhook), a host (e-mail), a topic (MQTT) or apprise's address" in wrong.stderr
 
 
 def test_over_mqtt_each_sensor_has_its_topic_and_a_retained_state(site: Site, broker: Broker, tmp_path: Path) -> None:
