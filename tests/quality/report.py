@@ -1,4 +1,4 @@
-"""Tables, targets and notes of a quality run: printed, or as Markdown for the README."""
+"""Tables, targets and notes of a quality run: printed, or as Markdown for a page."""
 
 import re
 from collections.abc import Sequence
@@ -89,7 +89,7 @@ def show(sections: Sequence[Section], conditions: str, console: Console) -> None
 
 
 def markdown(sections: Sequence[Section], conditions: str) -> str:
-    """The same for a README."""
+    """The same for a page."""
     parts = [conditions]
     for section in sections:
         parts += [_table(one) for one in section.tables]

@@ -87,10 +87,10 @@ def test_a_file_without_the_marks_is_left_as_it_is(tmp_path: Path, text: str) ->
         report.write("new", tmp_path / "none.md")
 
 
-def test_the_readme_has_the_marks() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    assert readme.count(BEGIN) == readme.count(END) == 1
-    assert readme.index(BEGIN) < readme.index(END)
+def test_the_page_has_the_marks() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "quality.md").read_text(encoding="utf-8")
+    assert page.count(BEGIN) == page.count(END) == 1
+    assert page.index(BEGIN) < page.index(END)
 
 
 @pytest.mark.parametrize("less", [("--quick",), ("--only", "nab"), ("--config", "mine.toml")])
