@@ -12,7 +12,7 @@ GROUPS = 200
 
 _POINTS = 450
 GROUPED_BY = ("sensor_type", "location", "asset_id", "unit", "sensor_id", "topic")
-_GROUP = f"[{', '.join(GROUPED_BY)}]::Array(String)"
+_OF_GROUP = " AND ".join(f"{name} = {{{name}:String}}" for name in GROUPED_BY)
 
 
 def groups(ask: Ask) -> Table:
@@ -31,7 +31,10 @@ def groups(ask: Ask) -> Table:
             arrayMap(pair -> pair.2, arraySort(groupArrayIf((start, w.mean),
                 toUnixTimestamp64Milli(start) % {{bucket:Int64}} = 0))) AS course
         FROM windows_final AS w
-        WHERE window = {{window:String}} AND {ask.scope.during("start")} AND {ask.scope.chosen()}
+        WHERE window = {{window:String}} AND {ask.scope.during("start")} AND ({", ".join(GROUPED_BY)}) IN (
+            SELECT {", ".join(GROUPED_BY)} FROM windows
+            WHERE window = {{window:String}} AND {ask.scope.during("start")} AND {ask.scope.chosen()}
+            GROUP BY {", ".join(GROUPED_BY)} ORDER BY sum(anomaly_count) DESC, {", ".join(GROUPED_BY)} LIMIT {GROUPS})
         GROUP BY {", ".join(GROUPED_BY)}
         ORDER BY anomaly_count DESC, {", ".join(GROUPED_BY)} LIMIT {GROUPS}""",
         window=window,
@@ -66,11 +69,11 @@ def course(ask: Ask) -> Table:
             least(1, sumIf(w.count, w.expected_count IS NOT NULL) / nullIf(sum(w.expected_count), 0)) AS completeness,
             toInt64(count()) AS windows
         FROM windows_final AS w
-        WHERE window = {{window:String}} AND {ask.scope.during("start")} AND {_GROUP} = {{group:Array(String)}}
+        WHERE window = {{window:String}} AND {ask.scope.during("start")} AND {_OF_GROUP}
             AND {thinned}
         GROUP BY at ORDER BY at""",
         window=window,
-        group=values,
+        **dict(zip(GROUPED_BY, values, strict=True)),  # type: ignore[arg-type]
         bucket=bucket_ms,
     )
     told = {"window": window, "size_ms": size_ms, "hop_ms": hop_ms, "bucket_ms": bucket_ms, "group": values}
@@ -96,12 +99,12 @@ def _window(ask: Ask) -> tuple[str, int, int]:
 def _worst(ask: Ask, window: str) -> str:
     found = ask.table(
         f"""
-        SELECT arrayStringConcat({_GROUP}, '\\x1f') AS name FROM windows
+        SELECT {", ".join(GROUPED_BY)} FROM windows
         WHERE window = {{window:String}} AND {ask.scope.during("start")} AND {ask.scope.chosen()}
-        GROUP BY name ORDER BY sum(anomaly_count) DESC, name LIMIT 1""",
+        GROUP BY {", ".join(GROUPED_BY)} ORDER BY sum(anomaly_count) DESC, {", ".join(GROUPED_BY)} LIMIT 1""",
         window=window,
     )
-    return found.columns["name"][0] if len(found) else "\x1f" * (len(GROUPED_BY) - 1)
+    return "\x1f".join(found.columns[name][0] if len(found) else "" for name in GROUPED_BY)
 
 
 def _unit(ask: Ask, group: list[str]) -> str:
