@@ -315,7 +315,7 @@ def test_what_can_be_chosen(page: Pages) -> None:
     ],
 )
 def test_every_dataset_answers_whatever_is_chosen_and_is_never_too_long(
-    page: Pages, from_ms: int, chosen: dict[str, str]
+    page: Pages, from_ms: int, chosen: dict[str, Any]
 ) -> None:
     for name, datasets in DATASETS.items():
         for dataset in datasets.values():
