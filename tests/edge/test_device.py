@@ -59,9 +59,12 @@ def test_readings_become_verdicts_and_alerts_and_go_on_when_the_kafka_elsewhere_
     assert not processes_in(tmp_path)
 
 
-def test_nothing_is_lost_when_its_parts_are_killed(tmp_path: Path, upstream: Broker) -> None:
-    device = Device(tmp_path / "device", EDGE__UPSTREAM=upstream.bootstrap, EDGE__PREFIX="plant.")
-    with upstream, device.runs("--no-store"):
+def test_nothing_is_lost_when_its_parts_are_killed(
+    tmp_path: Path, upstream: Broker, clickhouse: EmbeddedClickHouse, database: str
+) -> None:
+    store = {"CLICKHOUSE__PORT": str(clickhouse.port), "CLICKHOUSE__DATABASE": database}
+    device = Device(tmp_path / "device", EDGE__UPSTREAM=upstream.bootstrap, EDGE__PREFIX="plant.", **store)
+    with upstream, device.runs():
         for number, part in enumerate(("gateway", "log", "worker")):
             device.publish(readings(SENSORS, 500 * number, 500 * (number + 1)))
             device.kill(part)
@@ -80,4 +83,9 @@ def test_nothing_is_lost_when_its_parts_are_killed(tmp_path: Path, upstream: Bro
             hot = {"value": 900.5, "timestamp": round(time.time() * 1000), "sensor_type": "temperature"}
             device.publish([("kettle", hot)])
             assert eventually(lambda: "verdicts/kettle" in dict(told), within_s=60), device.said
+    with connect(Address(port=clickhouse.port, database=database)) as client:
+        sql = "SELECT value, count() FROM readings_final WHERE sensor_id LIKE 'pump-%' GROUP BY value"
+        stored = dict(tuple(row) for row in query(client, sql, max_rows=5_000).rows)
+    assert stored.keys() == expected
+    assert sum(stored.values()) <= len(expected) + 500, "again only what was on its way when the log was killed"
     assert not processes_in(tmp_path)
