@@ -3,7 +3,7 @@
 from typing import Any
 
 from infra.console.data import anomaly
-from infra.console.data.lately import lately, look, looked_at, told
+from infra.console.data.lately import counted, lately, look, looked_at, told
 from infra.console.data.rows import kinds, table_of_rows
 from infra.console.data.verdicts import agreement, challengers, quality, rules_and_models, said
 from infra.console.dataset import Ask, Dataset
@@ -63,9 +63,13 @@ def challengers_(ask: Ask) -> Table:
 
 
 def flagged(ask: Ask) -> Table:
-    """Over time: readings, those flagged by the verdict, by rules, by models, by each detector, and known faults."""
+    """Over time: readings, those flagged by the verdict, by rules, by models, by each detector, and known faults.
+
+    In a long range windows say what the verdict flagged, and the others are told of its newest part only.
+    """
     part = lately(ask)
-    bucket_ms = part.scope.bucket_ms(_BARS)
+    shortened = part.scope != ask.scope
+    bucket_ms = ask.scope.bucket_ms(_BARS, least_ms=60_000 if shortened else 1_000)
     found = part.table(
         f"""
         SELECT intDiv(toUnixTimestamp64Milli(readings.time), {{bucket:Int64}}) * {{bucket:Int64}} AS at,
@@ -78,19 +82,29 @@ def flagged(ask: Ask) -> Table:
     )
     rows = [_one_column_each(row) for row in found.rows()]
     names = sorted({name for row in rows for name in row} - set(_OVER_TIME))
-    numbers = [dict.fromkeys(names, 0) | row for row in rows]
+    by_time = {row["time"]: dict.fromkeys(names, 0) | row for row in rows}
+    if shortened:
+        # The part begins within a bucket, it may be.
+        by_time = {at: row for at, row in by_time.items() if at >= part.scope.from_ms}
+        unknown = dict.fromkeys(("rules", "models", "truth", *names))
+        for row in counted(ask, bucket_ms):
+            by_time[row["time"]] = unknown | by_time.get(row["time"], {}) | row
     table = table_of_rows(
-        _OVER_TIME | dict.fromkeys(names, "number"), numbers, bucket_ms=bucket_ms, detectors=[n[4:] for n in names]
+        _OVER_TIME | dict.fromkeys(names, "number"),
+        (by_time[at] for at in sorted(by_time)),
+        bucket_ms=bucket_ms,
+        detectors=[name.removeprefix(_BY) for name in names],
     )
     return told(table, ask, part)
 
 
+_BY = "by: "
 _OVER_TIME = kinds(time="time", number="readings verdict rules models truth")
 
 
 def _one_column_each(row: dict[str, Any]) -> dict[str, Any]:
-    counted = {f"by: {name}": int(n) for name, n in zip(*row["detectors"], strict=True)}
-    return {"time": row["at"], **{name: row[name] for name in _OVER_TIME if name != "time"}, **counted}
+    flags = {f"{_BY}{name}": int(n) for name, n in zip(*row["detectors"], strict=True)}
+    return {"time": row["at"], **{name: row[name] for name in _OVER_TIME if name != "time"}, **flags}
 
 
 def scores(ask: Ask) -> Table:

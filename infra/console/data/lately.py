@@ -1,5 +1,6 @@
 """Readings are many: what is asked about them all is answered of the newest of the range, and that is said."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -23,20 +24,15 @@ def look(ask: Ask) -> Look:
     Raises Problem, ClickHouseError.
     """
     scope = ask.scope
-    by_sensor = bool(scope.sensors)
-    kind = "sensor_id != ''" if by_sensor else "sensor_id = '' AND location != '' AND sensor_type != ''"
-    chosen = "sensor_id IN {sensors:Array(String)}" if by_sensor else scope.chosen(sensor=None)
+    shortest, chosen = _windows(ask)
     (found,) = ask.table(
         f"""
-        WITH (
-            SELECT argMin(window, size_ms) FROM windows WHERE hop_ms = size_ms AND {kind} AND {scope.during("start")}
-        ) AS shortest
         SELECT maxOrNullIf(start, total > {{most:UInt64}}) AS since, max(total) AS readings
         FROM
         (
             SELECT start, sum(sum(count)) OVER (ORDER BY start DESC) AS total
             FROM windows_final
-            WHERE window = shortest AND {scope.during("start")} AND {chosen}
+            WHERE window = {shortest} AND {scope.during("start")} AND {chosen}
             GROUP BY start
         )""",
         most=MOST,
@@ -44,6 +40,30 @@ def look(ask: Ask) -> Look:
     if found["since"] is None:
         return Look(ask, found["readings"])
     return Look(replace(ask, scope=replace(scope, from_ms=max(scope.from_ms, found["since"]))), MOST)
+
+
+def counted(ask: Ask, bucket_ms: int) -> Iterator[dict[str, int]]:
+    """Readings, and those flagged by the verdict, of the whole range, as windows have counted them: time, readings,
+    verdict."""
+    shortest, chosen = _windows(ask)
+    found = ask.table(
+        f"""
+        SELECT intDiv(toUnixTimestamp64Milli(start), {{bucket:Int64}}) * {{bucket:Int64}} AS time,
+            sum(count) AS readings, sum(anomaly_count) AS verdict
+        FROM windows_final WHERE window = {shortest} AND {ask.scope.during("start")} AND {chosen}
+        GROUP BY time ORDER BY time""",
+        bucket=bucket_ms,
+    )
+    return found.rows()
+
+
+def _windows(ask: Ask) -> tuple[str, str]:
+    """The shortest that say of which readings they are, and conditions for those that are asked about."""
+    by_sensor = bool(ask.scope.sensors)
+    kind = "sensor_id != ''" if by_sensor else "sensor_id = '' AND location != '' AND sensor_type != ''"
+    chosen = "sensor_id IN {sensors:Array(String)}" if by_sensor else ask.scope.chosen(sensor=None)
+    during = ask.scope.during("windows.start")
+    return f"(SELECT argMin(window, size_ms) FROM windows WHERE hop_ms = size_ms AND {kind} AND {during})", chosen
 
 
 def lately(ask: Ask) -> Ask:

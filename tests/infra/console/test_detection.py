@@ -173,6 +173,15 @@ def test_a_long_range_is_answered_of_its_newest_part(
     assert found.about["readings"] == counted
     assert 300 < counted <= 300 + 60_000 // STEP_MS * 5, "by whole windows of a minute"
     assert not page.ask("detection", "verdicts", sensor="heat-roof-1").about["shortened"]
+    over_time = page.ask("detection", "flagged")
+    width = over_time.about["bucket_ms"]
+    assert over_time.columns["time"] == list(range(BEGIN_MS, END_MS, width)), "the whole range, by windows"
+    for told in over_time.rows():
+        some = [row for row in rows if told["time"] <= row["time"] < told["time"] + width]
+        assert (told["readings"], told["verdict"]) == (len(some), sum(row["is_anomaly"] for row in some))
+        seen = told["time"] >= from_ms
+        assert told["rules"] == (sum(row["rule_anomaly"] for row in some) if seen else None)
+        assert told["by: tree"] == (sum("tree" in row["flagged_by"] for row in some) if seen else None)
 
 
 def test_changes_are_told_once(page: Pages) -> None:

@@ -43,7 +43,7 @@ function listed(data, text) {
 function headline(r) {
   const open = r.critical + r.warning + r.info;
   return [
-    tile({ title: "Open", value: format.compact(open), tone: r.critical ? "bad" : open ? "warn" : "good", sub: SEVERITIES.filter((s) => r[s]).map((s) => `${r[s]} ${s}`).join(", ") || "all quiet" }),
+    tile({ title: "Open", value: format.compact(open), tone: r.critical ? "bad" : open ? "warn" : "good", sub: SEVERITIES.filter((s) => r[s]).map((s) => `${format.compact(r[s])} ${s}`).join(", ") || "all quiet" }),
     tile({ title: "Seen by nobody", value: format.compact(r.unseen), tone: r.unseen ? "bad" : "good", sub: `${format.compact(r.in_hand)} acknowledged` }),
     tile({ title: "Not told", value: format.compact(r.silenced + r.inhibited), sub: `${r.silenced} silenced, ${r.inhibited} inhibited`, hint: "inhibited: a larger alert says it" }),
     tile({ title: "Begun", value: format.compact(r.begun), sub: "in this range" }),

@@ -9,7 +9,7 @@ import { grid, h, note, segmented, select, table, tile, tiles } from "/static/ui
 export const title = "Analytics";
 export const every = 30_000;
 
-const MOST_PLACES = 30;
+const MOST_PLACES = 18;
 const NO_WINDOWS = "No windows by location and type have closed in this range: they close when event time has passed their end.";
 const WEEKDAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
@@ -20,7 +20,7 @@ export function mount(root, ctx) {
   const offenders = once(() => ctx.get("analytics", "offenders"));
   byPlace(body, ctx, places);
   overTime(body, ctx);
-  ctx.panel(body, { title: "Sensors that need a look first", dataset: "offenders", load: offenders, span: 6, height: 330, about: "by the share of their readings that were flagged, then by episodes of bad data", render: (data, el) => worst(data, el, ctx), empty: "No sensor was flagged or had bad data in this range." });
+  ctx.panel(body, { title: "Sensors that need a look first", dataset: "offenders", load: offenders, span: 6, height: bySensor(ctx) ? 500 : 330, about: "by the share of their readings that were flagged, then by episodes of bad data", render: (data, el) => worst(data, el, ctx), empty: "No sensor was flagged or had bad data in this range." });
   correlation(body, ctx);
   hours(body, ctx);
   ctx.panel(body, { title: "Locations", dataset: "locations", span: 6, height: 330, about: "bad data: gaps, stuck and conflicting values, values out of range", render: (data, el) => locations(data, el, ctx), empty: NO_WINDOWS });
@@ -83,7 +83,7 @@ function byPlace(body, ctx, places) {
         const r = at.get(`${xs[p.value[0]]}\n${ys[p.value[1]]}`);
         return tip(`${r.location} · ${r.sensor_type}`, [["", "anomalies", format.compact(r.anomalies)], ["", "of readings", format.compact(r.readings)], ["", "share", format.percent(r.anomaly_share, 2)]]);
       };
-      return everyLabel(scaled(option, told), { rotate: xs.length > 6 ? 30 : 0 });
+      return everyLabel(scaled(option, told), { rotate: xs.length > 6 ? 30 : 0, fontSize: ys.length > 12 ? 10 : 11, length: narrow() ? 14 : 22 });
     },
     onClick: (p) => names && p.value && ctx.set({ type: [names.xs[p.value[0]]], location: [names.ys[p.value[1]]] }),
   });
@@ -132,12 +132,15 @@ function worst(data, el, ctx) {
   ]), data.rows(), { caption: "Sensors that need a look first", rowLabel: (r) => `${r.sensor_id} on the page Detection`, onRow: (r) => ctx.set({ page: "detection", sensor: [r.sensor_id], extra: {} }) }));
 }
 
+/** Their heatmap has many rows. */
+const bySensor = (ctx) => ctx.state.extra.by === "sensor_id";
+
 function correlation(body, ctx) {
   const by = ["sensor_id", "location"].includes(ctx.state.extra.by) ? ctx.state.extra.by : "sensor_type";
   const what = { sensor_id: "sensors", sensor_type: "types", location: "locations" }[by];
   let names = [];
   ctx.panel(body, {
-    title: "What moves together?", dataset: "correlation", span: 6, height: 330, params: { by },
+    title: "What moves together?", dataset: "correlation", span: 6, height: bySensor(ctx) ? 500 : 330, params: { by },
     empty: "Too little to compare: it takes two of them with windows at ten moments in common. Choose a longer range.",
     controls: [segmented({ label: "Between", options: [["sensor_type", "Types"], ["location", "Locations"], ["sensor_id", "Sensors"]], value: by, onchange: (v) => ctx.set({ extra: { by: v === "sensor_type" ? "" : v } }, { replace: true }) })],
     draw(data, t) {
@@ -155,8 +158,7 @@ function correlation(body, ctx) {
         const r = pair.get(`${names[p.value[1]]}\n${names[p.value[0]]}`);
         return tip(`${names[p.value[1]]} · ${names[p.value[0]]}`, [["", "correlation", told(r.correlation)], ["", "moments in common", format.compact(r.windows)]]);
       };
-      everyLabel(captioned(scaled(option, told), `Means of ${format.duration(step)}, ${rule}`, t), { rotate: 40 });
-      if (names.length > 16) for (const axis of ["xAxis", "yAxis"]) option[axis].axisLabel = { ...option[axis].axisLabel, fontSize: 9, width: 90, interval: names.length > 30 ? 1 : 0 };
+      everyLabel(captioned(scaled(option, told), `Means of ${format.duration(step)}, ${rule}`, t), { rotate: 45, fontSize: names.length > 16 ? 10 : 11, length: narrow() ? 14 : 24 });
       return option;
     },
     onClick: (p) => by === "sensor_id" && p.value && ctx.set({ page: "live", sensor: [...new Set([names[p.value[0]], names[p.value[1]]])], extra: {} }),

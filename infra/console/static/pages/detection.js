@@ -61,7 +61,7 @@ function headline(told, changed) {
   const kinds = changed ? changed.rows() : [];
   const count = (kind) => kinds.filter((r) => r.kind === kind).reduce((sum, r) => sum + r.subjects, 0);
   return [
-    tile({ title: "Readings judged", value: format.compact(readings), sub: shortened(told).includes("newest") ? shortened(told) : "in this range" }),
+    tile({ title: "Readings judged", value: format.compact(readings), sub: told.about.shortened ? `since ${format.time(told.about.read_from_ms)}` : "in this range", hint: shortened(told) }),
     tile({ title: "Anomalies", value: format.percent(readings ? verdict.flagged / readings : null, 2), sub: `${format.compact(verdict.flagged)} readings flagged`, tone: verdict.flagged ? "bad" : "" }),
     tile({ title: "Precision", value: format.percent(verdict.precision), sub: labelled ? `${format.compact(verdict.false_alarms)} false alarms` : "no truth is known" }),
     tile({ title: "Recall", value: format.percent(verdict.recall), sub: faults ? `${format.compact(verdict.missed)} of ${format.compact(faults)} missed` : labelled ? "no faults known" : "no truth is known" }),
@@ -73,7 +73,7 @@ function headline(told, changed) {
 function overTime(body, ctx) {
   let by = "together";
   const panel = ctx.panel(body, {
-    title: "Flagged over time", dataset: "flagged", span: 8, height: 270, told: (data) => (data.about.shortened ? shortened(data) : "readings flagged"), empty: "No readings in this range.",
+    title: "Flagged over time", dataset: "flagged", span: 8, height: 270, told: (data) => (data.about.shortened ? `the verdict by windows; who flags, since ${format.time(data.about.read_from_ms)}` : "readings flagged"), empty: "No readings in this range.",
     controls: [choice()],
     draw(data, t) {
       const step = data.about.bucket_ms;

@@ -43,10 +43,13 @@ export function captioned(option, text, t) {
   return option;
 }
 
+/** A long name without its middle: names often differ at their ends. */
+const ends = (length) => (name) => (name.length <= length ? name : `${name.slice(0, Math.floor(length * 0.4))}…${name.slice(-Math.ceil(length * 0.6) + 1)}`);
+
 /** Names of all rows and columns. */
-export function everyLabel(option, { rotate = 0 } = {}) {
-  option.xAxis.axisLabel = { ...option.xAxis.axisLabel, rotate, hideOverlap: false, interval: 0, width: 110, overflow: "truncate" };
-  option.yAxis.axisLabel = { ...option.yAxis.axisLabel, hideOverlap: false, interval: 0, width: 130, overflow: "truncate" };
+export function everyLabel(option, { rotate = 0, fontSize = 11, length = 22 } = {}) {
+  option.xAxis.axisLabel = { ...option.xAxis.axisLabel, rotate, hideOverlap: false, interval: 0, fontSize, formatter: ends(rotate ? Math.min(length, 18) : length) };
+  option.yAxis.axisLabel = { ...option.yAxis.axisLabel, hideOverlap: false, interval: 0, fontSize, formatter: ends(length) };
   return option;
 }
 

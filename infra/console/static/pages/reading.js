@@ -134,7 +134,7 @@ function features(data, el) {
   if (!rows.length) { el.append(h("p", { class: "empty", text: "Features are computed from the configuration, which this console was started without." })); return; }
   el.append(table([
     { name: "feature", title: "Feature", format: (v, r) => h("span", { title: r.meaning }, v, r.meaning ? h("div", { class: "note", text: r.meaning }) : null) },
-    { name: "value", title: "Value", num: true, format: (v, r) => (v === null ? "unknown" : format.number(v, unitOf(r.unit, data.about.reading.unit))) },
+    { name: "value", title: "Value", num: true, format: (v, r) => (v === null ? "unknown" : format.number(v, unitOf(v === 1 ? r.unit.replace(/^readings$/, "reading") : r.unit, data.about.reading.unit))) },
   ], rows, { caption: "Its features" }));
 }
 
