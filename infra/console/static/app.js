@@ -14,7 +14,7 @@ const link = document.getElementById("link");
 let shown = null;   // {state, page, panels, every, last}
 let me = { name: "", role: "viewer", may_act: false };
 let close = () => {};
-let streamed = "";
+let streamed = null;
 
 /** What a page is given: the state it is for, ways to data, to other states, and panels that refresh by themselves. */
 function context(state, panels) {

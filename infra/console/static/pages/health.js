@@ -122,14 +122,14 @@ function workers(area, ctx) {
       }
       el.append(table([
         { name: "address", title: "Worker", format: (v, r) => (r.process ? `${v} · process ${r.process}` : v) },
-        { name: "trouble", title: "", format: (v) => (v ? badge(v, "bad") : badge("runs", "good")) },
+        { name: "trouble", title: "Status", format: (v) => (v ? badge(v, "bad") : badge("runs", "good")) },
         { name: "readings", title: "Readings/s", num: true, format: (v) => format.compact(v) },
         { name: "lag", title: "Not read yet", num: true, format: (v) => format.compact(v) },
         { name: "watermark_delay_s", title: "Watermark behind", num: true, format: (v) => format.duration(v === null ? null : v * 1000) },
         { name: "epoch_age_s", title: "Last epoch", num: true, format: (v) => (v === null ? "–" : `${format.duration(v * 1000)} ago`) },
         { name: "cpu", title: "CPU", num: true, format: (v) => format.percent(v, 0) },
         { name: "memory_bytes", title: "Memory", num: true, format: (v) => format.bytes(v) },
-        { name: "state_bytes", title: "State", num: true, format: (v) => format.bytes(v) },
+        { name: "state_bytes", title: "State kept", num: true, format: (v) => format.bytes(v) },
         { name: "sensors", title: "Sensors", num: true, format: (v) => format.compact(v) },
       ], d.rows(), { caption: "Workers" }));
     },

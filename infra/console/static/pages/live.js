@@ -31,9 +31,9 @@ export function mount(root, ctx) {
       tile({ title: "Sensors active", value: now ? format.compact(now.active) : "–", spark: pulse.active, sub: "in the last minute" }),
       tile({ title: "Sensors silent", value: now ? format.compact(now.silent) : "–", tone: now?.silent ? "warn" : "", sub: "for too long", href: ctx.href({ page: "health" }) }),
       tile({ title: "Anomalies", value: now ? format.compact(now.anomalies) : "–", unit: "/min", tone: now?.anomalies ? "bad" : "", spark: pulse.anomalies, sub: "flagged readings" }),
-      tile({ title: "Open alerts", value: now ? format.compact(now.alerts) : "–", tone: now?.alerts ? "bad" : "", sub: "not resolved, not silenced", href: ctx.href({ page: "alerts" }) }),
+      tile({ title: "Open alerts", value: now ? format.compact(now.alerts) : "–", tone: now?.alerts ? "bad" : "", sub: "and not silenced", href: ctx.href({ page: "alerts" }) }),
       tile({ title: "Latency", value: format.duration(delay), tone: delay > 60_000 ? "bad" : "", spark: pulse.delay, sub: "age of newest reading" }),
-      lag === null ? null : tile({ title: "Lag", value: format.compact(lag), tone: lag > 100_000 ? "warn" : "", spark: pulse.lag, sub: `messages; watermark ${format.duration(behind * 1_000)}`, hint: "Messages in Kafka that no worker has read yet; how far the slowest partition's watermark is behind", href: ctx.href({ page: "health" }) }),
+      lag === null ? null : tile({ title: "Lag", value: format.compact(lag), unit: "messages", tone: lag > 100_000 ? "warn" : "", spark: pulse.lag, sub: `watermark ${format.duration(behind * 1_000)} behind`, hint: "Messages in Kafka that no worker has read yet; how far the slowest partition's watermark is behind", href: ctx.href({ page: "health" }) }),
       tile({ title: "Windows closed until", value: now?.closed ? format.time(now.closed) : "–", sub: now?.closed ? `${format.duration(now.time - now.closed)} behind` : "" }),
     ].filter(Boolean));
   }
@@ -109,7 +109,7 @@ function cells(data, t, ctx, chosen) {
       band("expected", rows.map((r) => [r.at, r.expected_low, r.expected_high]), t.band),
       spread && data.about.source === "windows" ? band("min … max", rows.map((r) => [r.at, r.low, r.high]), t.shade) : null,
       line("value", gaps(rows.map((r) => [r.at, r.value]), data.about.bucket_ms), { color: t.accent, width: 1.4 }),
-      marks("anomaly", rows.filter((r) => r.anomalies > 0).map((r) => [r.at, r.strangest]), t.bad, { size: chosen ? 7 : 5 }),
+      marks("anomaly", rows.filter((r) => r.anomalies > 0).map((r) => [r.at, r.strangest]), t.bad, { size: data.about.source === "windows" ? 4 : chosen ? 7 : 5 }),
     ].filter(Boolean);
     const name = h("a", { href: chosen ? ctx.href({ page: "detection", extra: {} }) : ctx.href({ sensor: [sensor.sensor_id] }), text: sensor.sensor_id });
     return {
