@@ -32,7 +32,7 @@ WANTED_MS = 300.0
 WANTED_S = 2.0
 _HOUR_MS = 3_600_000
 _PATIENCE_S = 30.0
-_WITH_READING = ("anomaly", "reading", "scores", "features")
+_WITH_READING = ("reading", "around", "features")
 """Beginnings of names of datasets that are about one reading."""
 
 
