@@ -1,0 +1,63 @@
+"""The README's pictures of the console, taken of a demo: `make pictures`."""
+
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, Page
+
+from tests.console.site import NO_BROWSER, ROOT, browser, chromium, demo, looking
+
+PICTURES = ROOT / "docs" / "pictures"
+_MOST_BYTES = 300_000
+_SIZE = {"width": 1440, "height": 900}
+
+
+def take(at: Browser, url: str) -> None:
+    """Each page as it is worth showing."""
+    for name, dark, query in (
+        ("live", False, "?from=now-1h&to=now"),
+        ("live-dark", True, "?from=now-1h&to=now"),
+        ("windows", False, "?from=now-1h&to=now"),
+        ("detection", False, "?from=now-1h&to=now"),
+        ("analytics", False, "?from=now-1h&to=now"),
+        ("alerts", False, "?from=now-1h&to=now"),
+        ("health", False, "?from=now-1h&to=now"),
+    ):
+        with looking(at, size=_SIZE, dark=dark) as look:
+            look.goes(url, name.partition("-")[0], query)
+            look.page.wait_for_timeout(8_000)  # some seconds of the stream, so that its lines are lines
+            _keep(look.page, name)
+    with looking(at, size=_SIZE) as look:
+        look.goes(url, "live", "?from=now-1h&to=now")
+        look.page.locator(".panel[aria-label='Latest anomalies'] tbody a").first.click()
+        look.shows("detection")
+        _keep(look.page, "anomaly")
+
+
+def _keep(page: Page, name: str) -> None:
+    """256 colours do: a screenshot has few."""
+    file = PICTURES / f"{name}.png"
+    page.screenshot(path=file)
+    with Image.open(file) as taken:
+        taken.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(file, optimize=True)
+    size = file.stat().st_size
+    print(f"{file.relative_to(ROOT)}  {size / 1000:.0f} kB")
+    assert size < _MOST_BYTES, f"{file} is too large for a README"
+
+
+def main() -> None:
+    """Run it."""
+    if chromium() is None:
+        raise SystemExit(NO_BROWSER)
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="streamgauge-pictures-") as home,
+        browser() as at,
+        demo(Path(home), history="1h") as place,
+    ):
+        take(at, place.url)
+
+
+if __name__ == "__main__":
+    main()
