@@ -146,7 +146,7 @@ class Keeper:
         deadline_s = part.since_s + part.wait_s
         while isinstance(part.service, Command) and time.monotonic() < deadline_s and part.service.missing():
             if part.service.returncode is not None:
-                raise part.service.failure()
+                raise _in_its_words(part.service.failure())
             if self._stop.is_set():
                 return
             self._systemd.alive()
@@ -182,6 +182,12 @@ class Keeper:
     def _after_base(self, number: int) -> bool:
         """Whether a base was just started, so that others still wait."""
         return any(other.due_s is not None for other in self._parts[number + 1 :])
+
+
+def _in_its_words(failure: ChildFailed) -> ChildFailed:
+    """The one line that a command of ours ends with when something is wrong that people can put right."""
+    last = str(failure).splitlines()[-1]
+    return ChildFailed(last.removeprefix("error ")) if last.startswith("error ") else failure
 
 
 def _first_line(failure: ChildFailed) -> str:

@@ -13,7 +13,7 @@ class Edge(Section, frozen=True):
     """`streamgauge edge`: a whole pipeline on one device. Its own topics have the names of [kafka].
 
     listen: where the embedded MQTT broker listens; "" for none, and when mqtt.url names another broker.
-    verdicts_topic: MQTT topic of the verdict on each flagged reading; "": none.
+    verdicts_topic: MQTT topic of the verdict on each flagged reading, with {sensor_id}; "": none.
     upstream: "host:port" of a Kafka elsewhere; "": nothing is forwarded. client, password: as those of [kafka].
     forward: what goes there, as topics of the same names, prefix before them.
     rate: messages a second at most, for when it was away.
@@ -22,7 +22,7 @@ class Edge(Section, frozen=True):
     """
 
     listen: str = "127.0.0.1:1883"
-    verdicts_topic: Annotated[str, msgspec.Meta(pattern=r"^[^+#]*$")] = "verdicts/{sensor_id}"
+    verdicts_topic: Annotated[str, msgspec.Meta(pattern=r"^([^+#{}]|\{sensor_id\})*$")] = "verdicts/{sensor_id}"
     upstream: str = ""
     client: dict[str, str | int | bool] = msgspec.field(default_factory=dict)
     password: Secret = Secret("")

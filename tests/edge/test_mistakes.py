@@ -13,6 +13,7 @@ from flows.edge_parts import noted
 from flows.settings import Edge, Kafka, Mqtt, Settings, SettingsError
 from flows.settings_notify import Notify, Target
 from infra.embedded.process import ChildFailed
+from tests.flows.commands import processes_in, streamgauge
 
 
 def test_the_embedded_mqtt_broker_is_for_loopback() -> None:
@@ -68,3 +69,15 @@ def test_two_do_not_share_a_directory(tmp_path: Path) -> None:
             pass
         assert file.exists()
     assert not file.exists()
+
+
+def test_what_a_part_cannot_start_with_ends_the_command_with_its_words(tmp_path: Path) -> None:
+    env = {
+        "STREAMGAUGE_DATA_DIR": str(tmp_path),
+        "STREAMGAUGE_EDGE__LISTEN": "127.0.0.1:0",
+        "STREAMGAUGE_DETECTORS": '[{name = "x", kind = "models.nothing.Here"}]',
+    }
+    told = streamgauge("--config", os.devnull, "edge", "--no-store", env=env)
+    assert (told.returncode, told.stderr.count("\n")) == (1, 1), told.stderr
+    assert told.stderr.startswith("error detector x: ")
+    assert not processes_in(tmp_path)
