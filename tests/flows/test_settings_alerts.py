@@ -30,7 +30,9 @@ def test_the_channels_of_the_sample_can_be_used(tmp_path: Path) -> None:
     end = lines.index("[features]")
     text = "\n".join(line.removeprefix("# ").removeprefix("#") for line in lines[begin:end])
     settings = settings_of(tmp_path, text)
-    assert [bool(one.url) + 2 * bool(one.host) + 4 * bool(one.topic) for one in settings.notify.channels] == [1, 2, 4]
+    channels = settings.notify.channels
+    kinds = [[kind for kind in ("url", "host", "topic", "apprise") if getattr(one, kind)] for one in channels]
+    assert kinds == [["url"], ["host"], ["topic"], ["apprise"]]
 
 
 def test_a_rule_with_everything(tmp_path: Path) -> None:
