@@ -145,19 +145,18 @@ _ACKNOWLEDGED = (
 
 
 class Silences:
-    """What people want to hear nothing of, asked every few seconds from its first use on; safe to use from several
-    threads, of which none but the first waits for an answer.
+    """What people want to hear nothing of, asked every few seconds from now on; safe to use from several threads, none
+    of which waits but for the first answer.
 
     While ClickHouse is away the last answer holds: rather an alert too many than one too few.
     """
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._lock = threading.Lock()
-        self._asking: threading.Thread | None = None
         self._asked = threading.Event()
         self._active: list[tuple[str, dict[str, str]]] = []
         self._acknowledged: frozenset[str] = frozenset()
+        threading.Thread(target=self._ask_on, name="silences", daemon=True).start()
 
     def silenced(self, alert: Silenceable) -> bool:
         """Whether a silence names it, or fits all of its labels."""
@@ -173,10 +172,6 @@ class Silences:
         return alert.alert_id in self._acknowledged
 
     def _current(self) -> list[tuple[str, dict[str, str]]]:
-        with self._lock:
-            if self._asking is None:
-                self._asking = threading.Thread(target=self._ask_on, name="silences", daemon=True)
-                self._asking.start()
         self._asked.wait()
         return self._active
 
