@@ -21,6 +21,8 @@ _WITHIN_MS = 600_000
 """Older ones, by their event time, are no news."""
 _NEW = 200
 _SLOW_MS = 3_000
+_AGAIN_S = 3
+"""When a row was stored is known by ClickHouse's clock, in whole seconds: the last ones are looked at again."""
 _QUEUED = 20
 _KNOWN = 20_000
 
@@ -36,7 +38,7 @@ class News:
         self._reader = reader
         self._clock = clock
         self._known: OrderedDict[tuple[Any, ...], None] = OrderedDict()
-        self._since_s = clock() // 1_000 - 2
+        self._asked_ms = clock()
         self._slow: tuple[int, Row] = (0, {})
 
     def numbers(self) -> Row:
@@ -47,17 +49,16 @@ class News:
     def anomalies(self) -> list[Row]:
         """Those stored since the last call, newest first. Raises ClickHouseError, Problem."""
         now_ms = self._clock()
-        found = list(self._table(_ANOMALIES, {"now_ms": now_ms, "since_s": self._since_s}).rows())
+        back_s = (now_ms - self._asked_ms) // 1_000 + _AGAIN_S
         new = []
-        for row in found:
+        for row in self._table(_ANOMALIES, {"now_ms": now_ms, "back_s": back_s}).rows():
             key = (row["sensor_id"], row["time"], row.pop("topic"), row.pop("partition"), row.pop("offset"))
             if key not in self._known:
                 self._known[key] = None
                 new.append(row)
         while len(self._known) > _KNOWN:
             self._known.popitem(last=False)
-        # Whole seconds: what the present one still brings is looked at again.
-        self._since_s = now_ms // 1_000 - 2
+        self._asked_ms = now_ms
         return new
 
     def _single(self, now: Row) -> Row:
@@ -93,7 +94,7 @@ _ANOMALIES = f"""
 SELECT time, sensor_id, sensor_type, location, value, unit, expected, score, flagged_by, topic, partition, offset
 FROM readings FINAL
 WHERE is_anomaly AND time >= fromUnixTimestamp64Milli({{now_ms:Int64}} - {{within_ms:Int64}})
-    AND stored_at >= toDateTime({{since_s:Int64}})
+    AND stored_at >= now() - {{back_s:UInt32}}
 ORDER BY time DESC LIMIT {_NEW}
 """
 

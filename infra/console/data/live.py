@@ -63,15 +63,20 @@ def _worst(ask: Ask) -> str:
         return f"""
             SELECT sensor_id FROM readings WHERE {ask.scope.during()} AND {ask.scope.chosen()}
             GROUP BY sensor_id ORDER BY countIf(is_anomaly) DESC, sensor_id LIMIT {{most:UInt32}}"""
-    there = "true"
-    if ask.scope.locations or ask.scope.types:
-        there = f"sensor_id IN (SELECT sensor_id FROM readings WHERE {ask.scope.during()} AND {ask.scope.chosen()})"
-    sensors = "sensor_id IN {sensors:Array(String)}" if ask.scope.sensors else "true"
     return f"""
-        SELECT sensor_id FROM windows
-        WHERE window = ({_BY_SENSOR} AND {ask.scope.during("start")})
-            AND {ask.scope.during("start")} AND {sensors} AND {there}
+        SELECT sensor_id FROM windows WHERE {_windows(ask)}
         GROUP BY sensor_id ORDER BY sum(anomaly_count) DESC, sensor_id LIMIT {{most:UInt32}}"""
+
+
+def _windows(ask: Ask) -> str:
+    """Condition: the shortest windows by sensor, of those chosen. Where a sensor is, is told by its last readings."""
+    conditions = [f"window = ({_BY_SENSOR} AND {ask.scope.during('start')})", ask.scope.during("start")]
+    if ask.scope.sensors:
+        conditions.append("sensor_id IN {sensors:Array(String)}")
+    if ask.scope.locations or ask.scope.types:
+        last = f"{ask.scope.during()} AND time >= fromUnixTimestamp64Milli({{to_ms:Int64}} - {_EXACT_SPAN_MS})"
+        conditions.append(f"sensor_id IN (SELECT sensor_id FROM readings WHERE {last} AND {ask.scope.chosen()})")
+    return " AND ".join(conditions)
 
 
 def chart(ask: Ask) -> Table:
@@ -124,12 +129,26 @@ def _of_windows(ask: Ask, points: int) -> Table:
 
 def anomalies(ask: Ask) -> Table:
     """The latest anomalies of the range, one for each sensor and minute. Versions are merged for those few only."""
+    where = f"is_anomaly AND {ask.scope.during()} AND {ask.scope.chosen()}"
+    if ask.scope.span_ms > _EXACT_SPAN_MS:
+        # Windows know in which minutes there are any; what is newer than all of them is looked at, too.
+        where += f"""
+            AND (sensor_id IN (SELECT arrayJoin(found.1) FROM marked) AND time >= (SELECT found.2 FROM marked)
+                OR time >= (SELECT max(end) FROM windows WHERE {ask.scope.during("start")}))"""
     return ask.table(
         f"""
+        WITH marked AS
+        (
+            SELECT (groupUniqArray(sensor_id), min(start)) AS found FROM
+            (
+                SELECT sensor_id, start FROM windows WHERE anomaly_count > 0 AND {_windows(ask)}
+                ORDER BY start DESC LIMIT 1 BY sensor_id, start LIMIT {2 * _LATEST}
+            )
+        )
         SELECT time, sensor_id, sensor_type, location, value, unit, expected, score, flagged_by
         FROM readings FINAL
         WHERE is_anomaly AND (sensor_id, time) IN (
-            SELECT sensor_id, time FROM readings WHERE is_anomaly AND {ask.scope.during()} AND {ask.scope.chosen()}
+            SELECT sensor_id, time FROM readings WHERE {where}
             ORDER BY time DESC LIMIT 1 BY sensor_id, toStartOfMinute(time) LIMIT {_LATEST})
         ORDER BY time DESC LIMIT 1 BY sensor_id, time"""
     )

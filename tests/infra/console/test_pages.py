@@ -165,13 +165,14 @@ def test_a_long_chart_is_made_of_windows(page: Pages, rows: list[Row]) -> None:
         assert one["value"] == pytest.approx(fmean(some))
 
 
-def test_anomalies_are_listed_once_a_sensor_and_minute_newest_first(page: Pages, rows: list[Row]) -> None:
+@pytest.mark.parametrize("from_ms", [BEGIN_MS, BEGIN_MS - 7 * 86_400_000])
+def test_anomalies_are_listed_once_a_sensor_and_minute_newest_first(page: Pages, rows: list[Row], from_ms: int) -> None:
     newest: dict[tuple[str, int], Row] = {}
     for row in rows:
         if row["is_anomaly"] and row["location"] == "roof":
             newest[row["sensor_id"], row["time"] // MINUTE_MS] = row
     expected = sorted((row["time"] for row in newest.values()), reverse=True)[:50]
-    assert page.ask("live", "anomalies", location="roof").columns["time"] == expected
+    assert page.ask("live", "anomalies", location="roof", from_=from_ms).columns["time"] == expected
 
 
 def test_the_pulse_counts_the_last_five_minutes(page: Pages, rows: list[Row]) -> None:
