@@ -144,6 +144,10 @@ class Hub:
                 self._tell(("numbers", await run_in_threadpool(news.numbers)))
             except (ClickHouseError, Problem) as error:
                 self._tell(("trouble", {"text": str(error)}))
+            except Exception:
+                # Who looks would wait for ever.
+                logger.exception("the stream of what is new")
+                self._tell(("trouble", {"text": "what is new could not be read; the console's log says why"}))
             await asyncio.sleep(max(0.1, EVERY_S - (loop.time() - began_s)))
 
     def _tell(self, said: tuple[str, Any] | None) -> None:
