@@ -3,17 +3,21 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from infra.kafka.admin import partition_counts, partitions
 from infra.kafka.client import Connection, KafkaFailure, TopicMissing, Unreachable, is_refusal
+from infra.kafka.haste import Haste
 from infra.kafka.outage import Outage
+from infra.kafka.tail import Tail
 
 _MOST = 500
 _WAIT_S = 0.2
 _LOOK_EVERY_S = 30.0
 """How often partitions that were added are looked for."""
+_PAUSE_S = 0.5
 
 
 def follow(
@@ -34,13 +38,13 @@ def follow(
         known = len(partitions(connection, [topic], wait_s=math.inf, cancelled=stopped))
     except (TopicMissing, Unreachable):
         return  # stopped meanwhile
-    outage, looked_s = Outage(), time.monotonic()
-    settings = {"group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest"}
+    outage, looked_s, haste = Outage(), time.monotonic(), Haste()
+    settings = {"group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest", **haste.settings}
     with connection.explained():
         consumer = Consumer(connection.config(settings))
         consumer.assign([TopicPartition(topic, number) for number in range(known)])
     try:
-        while not stopped():
+        while not (stopped() or haste.found):
             values = []
             first = consumer.poll(_WAIT_S)  # consume() would wait for more
             for message in [] if first is None else [first, *consumer.consume(_MOST, 0)]:
@@ -60,6 +64,39 @@ def follow(
                 known = _look(connection, consumer, topic, known)
     finally:
         consumer.close()
+    while not stopped():
+        try:
+            _follow_without_haste(connection, topic, outage, group=group, take=take, stopped=stopped)
+        except (TopicMissing, Unreachable) as problem:
+            outage.begin("alerts", problem)
+            time.sleep(_PAUSE_S)
+
+
+def _follow_without_haste(
+    connection: Connection,
+    topic: str,
+    outage: Outage,
+    *,
+    group: str,
+    take: Callable[[Sequence[bytes]], None],
+    stopped: Callable[[], bool],
+) -> None:
+    """Until stopped, or until there are more partitions."""
+    tail = Tail(connection, [topic], group=group, stopped=stopped)
+    outage.end("alerts")
+    try:
+        looked_s = time.monotonic()
+        while not stopped():
+            if told := tail.read(most=_MOST, within_s=_WAIT_S):
+                take([one.value for one in told])
+                tail.commit()
+            if time.monotonic() - looked_s > _LOOK_EVERY_S:
+                looked_s = time.monotonic()
+                with suppress(KafkaFailure):  # it is asked again
+                    if partition_counts(connection, [topic])[topic] > len(tail.places):
+                        return
+    finally:
+        tail.close()
 
 
 def _commit(consumer: Consumer) -> None:

@@ -58,3 +58,24 @@ def test_what_was_not_dealt_with_comes_again_and_added_partitions_are_read(
     fill(broker, topic, 1, partition=1, first=12)
     assert eventually(lambda: again.values == [12])
     again.stop()
+
+
+def test_a_broker_that_answers_every_fetch_at_once_is_asked_only_for_what_is_new(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LOOK_EVERY_S", 0.1)
+    calm = threading.Event()
+    followed = module._follow_without_haste
+    monkeypatch.setattr(module, "_follow_without_haste", lambda *a, **g: (calm.set(), followed(*a, **g)))
+    topic = new_topic(broker)
+    fill(broker, topic, 3)
+    reader = Reader(broker, topic)
+    assert eventually(lambda: reader.values == [0, 1, 2])
+    assert calm.wait(20)
+    fill(broker, topic, 2, first=3)
+    assert eventually(lambda: reader.values == [0, 1, 2, 3, 4])
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+    admin.create_partitions([NewPartitions(topic, 2)])[topic].result()
+    fill(broker, topic, 1, partition=1, first=10)
+    assert eventually(lambda: reader.values == [0, 1, 2, 3, 4, 10])
+    reader.stop()
