@@ -109,7 +109,11 @@ def heard(
         on_told(*found[-1])
 
     client.on_message = lambda _, __, message: take(message.topic, bytes(message.payload))
-    client.on_connect = lambda *_: client.subscribe([(one, 1) for one in topics])
+
+    def subscribe(*_: Any) -> None:
+        client.subscribe([(one, 1) for one in topics])
+
+    client.on_connect = subscribe
     client.on_subscribe = lambda *_: subscribed.set()
     client.connect("127.0.0.1", port)
     client.loop_start()

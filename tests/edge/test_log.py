@@ -2,6 +2,7 @@
 
 import json
 import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ def test_a_message_is_told_of_when_it_would_survive_a_kill(tmp_path: Path) -> No
         log = LastingLog(connection(broker), topic, broker.data_dir)
         done: list[int] = []
         for number in range(100):
-            assert log.send(b"k", b"%d" % number, lambda number=number: done.append(number)) == ""
+            assert log.send(b"k", b"%d" % number, partial(done.append, number)) == ""
 
         def all_done() -> bool:
             log.serve(0.05)
@@ -63,7 +64,12 @@ def test_a_tail_goes_on_where_it_was_and_at_the_end_of_a_log_that_lost_its_own(b
     assert tail.read(within_s=0) == []
     fill(broker, topic, 2_500, first=10)
     found: list[int] = []
-    assert eventually(lambda: len(found) == 2_500 or (not found.extend(int(o.value) for o in tail.read()) and False))
+
+    def all_found() -> bool:
+        found.extend(int(one.value) for one in tail.read())
+        return len(found) >= 2_500
+
+    assert eventually(all_found)
     assert found == list(range(10, 2_510))
     tail.close()
     again = Tail(connection(broker), [topic], group=f"group-{topic}")

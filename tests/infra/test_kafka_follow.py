@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -66,7 +67,12 @@ def test_a_broker_that_answers_every_fetch_at_once_is_asked_only_for_what_is_new
     monkeypatch.setattr(module, "_LOOK_EVERY_S", 0.1)
     calm = threading.Event()
     followed = module._follow_without_haste
-    monkeypatch.setattr(module, "_follow_without_haste", lambda *a, **g: (calm.set(), followed(*a, **g)))
+
+    def told(*given: Any, **more: Any) -> None:
+        calm.set()
+        followed(*given, **more)
+
+    monkeypatch.setattr(module, "_follow_without_haste", told)
     topic = new_topic(broker)
     fill(broker, topic, 3)
     reader = Reader(broker, topic)
