@@ -1,5 +1,6 @@
 """The `streamgauge` command."""
 
+import faulthandler
 import logging
 import os
 import sys
@@ -42,6 +43,7 @@ COMMANDS = {
 """Name -> where it is in flows/commands, and what it does in a line."""
 
 _STYLE: dict[str, Any] = {
+_END_WITHIN_S = 60
     "rich_markup_mode": "markdown",
     "pretty_exceptions_enable": False,
     "add_completion": False,
@@ -119,6 +121,9 @@ def main() -> None:
         console.print(str(cause), markup=False, soft_wrap=True)
         sys.exit(1)
 
+    finally:
+        # What is left is Python's own end, in which libraries' threads can lock each other out: it says where, and ends.
+        faulthandler.dump_traceback_later(_END_WITHIN_S, exit=True)
 
 if __name__ == "__main__":
     main()
