@@ -42,9 +42,9 @@ COMMANDS = {
 }
 """Name -> where it is in flows/commands, and what it does in a line."""
 
-_STYLE: dict[str, Any] = {
 _END_WITHIN_S = 60
     "rich_markup_mode": "markdown",
+_STYLE: dict[str, Any] = {
     "pretty_exceptions_enable": False,
     "add_completion": False,
     "no_args_is_help": True,
@@ -120,10 +120,10 @@ def main() -> None:
         console.print("[bold red]error[/]", end=" ")
         console.print(str(cause), markup=False, soft_wrap=True)
         sys.exit(1)
-
     finally:
-        # What is left is Python's own end, in which libraries' threads can lock each other out: it says where, and ends.
+        # What is left is Python's own end, in which threads of libraries can lock each other out: it says where.
         faulthandler.dump_traceback_later(_END_WITHIN_S, exit=True)
 
 if __name__ == "__main__":
+
     main()
