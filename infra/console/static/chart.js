@@ -94,7 +94,7 @@ export function shaded(spans, t = theme()) {
 }
 
 /** A whole chart of lines, bands, bars and marks. x, y: axes (y may be several). */
-export function cartesian({ x, y, series, legend = null, unit = "", title = null, top = null, right = 12, left = 8, tip = null }, t = theme()) {
+export function cartesian({ x, y, series, legend = null, unit = "", title = null, top = null, right = 20, left = 8, tip = null }, t = theme()) {
   const axes = Array.isArray(y) ? y : [y];
   const shown = legend ?? series.filter((s) => s.name).length > 1;
   const named = axes.some((a) => a.name);
