@@ -34,17 +34,22 @@ def alerts(ask: Ask) -> Table:
         "past": f"state = 'resolved' AND {_overlaps(ask)}",
         "range": _overlaps(ask),
     }
+    where = f"{conditions[show]} AND {ask.scope.chosen()}"
     order = f"{_BY_SEVERITY}, status != 'open', started_at DESC" if show == "open" else "started_at DESC"
-    found = ask.table(
-        f"""
-        SELECT {_COLUMNS}, count() OVER () AS all
-        FROM alerts_current WHERE {conditions[show]} AND {ask.scope.chosen()}
-        ORDER BY {order}, alert_id LIMIT {_LISTED}"""
-    )
-    columns, names = dict(found.columns), dict(found.kinds)
-    everything = columns.pop("all", [])
-    names.pop("all", None)
-    return Table(columns, names).with_about(all=everything[0] if everything else 0, shown=show, now_ms=ask.now_ms)
+    if show != "open":
+        # What was done about an alert, and what inhibits it, is looked for only once it is known to be listed.
+        newest = f"SELECT alert_id FROM alerts_final WHERE {where} ORDER BY started_at DESC, alert_id LIMIT {_LISTED}"
+        found = ask.table(
+            f"SELECT {_COLUMNS} FROM alerts_current WHERE alert_id IN ({newest}) ORDER BY {order}, alert_id"
+        )
+    else:
+        found = ask.table(
+            f"SELECT {_COLUMNS} FROM alerts_current WHERE {where} ORDER BY {order}, alert_id LIMIT {_LISTED}"
+        )
+    everything = len(found)
+    if everything == _LISTED:
+        (everything,) = ask.table(f"SELECT count() AS all FROM alerts_final WHERE {where}").columns["all"]
+    return found.with_about(all=everything, shown=show, now_ms=ask.now_ms)
 
 
 def _overlaps(ask: Ask) -> str:
@@ -70,7 +75,7 @@ def counts(ask: Ask) -> Table:
             SELECT severity, status, status IN ('open', 'acknowledged') AS told, {during} AS during,
                 ifNull(dateDiff('millisecond', started_at, ended_at) / 1000, -1) AS lasted_s,
                 ifNull(dateDiff('millisecond', started_at, acknowledged_at) / 1000, -1) AS waited_s
-            FROM alerts_current WHERE {ask.scope.chosen()}
+            FROM alerts_current WHERE (state = 'open' OR {during}) AND {ask.scope.chosen()}
         )"""
     )
 
