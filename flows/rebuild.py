@@ -54,6 +54,7 @@ from flows.places import connection
 from flows.ports import Ports
 from flows.production import known_registry
 from flows.rebuild_source import StoredSource
+from flows.schemas import schema_source
 from flows.sensors import build
 from flows.settings import Settings, SettingsError
 from flows.worker import work
@@ -198,7 +199,11 @@ class Rebuild:
         since_ms = None if begin_ms is None else begin_ms - settings.event_time.max_ahead.ms
         start = "earliest" if since_ms is None else moment(since_ms)
         names = partitions(connection(settings), settings.kafka.topics)
-        parts = Parts(settings, Ports(names, lambda _: TestingSource([]), TestingSink([]), self._registry))
+        schemas = schema_source(settings)
+        known = None if schemas is None else schemas.schemas
+        parts = Parts(
+            settings, Ports(names, lambda _: TestingSource([]), TestingSink([]), self._registry, schemas=known)
+        )
         failures = Failures(self._stop.set)
 
         def kafka(make: MakeIntake) -> KafkaSource:
@@ -211,6 +216,7 @@ class Rebuild:
                 idle_after_ms=0,
                 stop=self._stop,
                 stop_at_end=True,
+                schemas=schemas,
             )
 
         read = 0

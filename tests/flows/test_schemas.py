@@ -1,5 +1,6 @@
 """Avro, Protobuf and JSON Schema from the command line to the tables; what `check` says of registry and edges."""
 
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import pytest
@@ -31,15 +32,21 @@ def test_simulated_with_a_schema_stored_once_and_checked(site: Site) -> None:
     create_tables(site)
     with FakeRegistry() as registry:
         env = site.environment | {"STREAMGAUGE_SCHEMAS__URL": registry.url}
-        words = ("--history", "2s", "--seconds", "0", "--rate", "100", "--format", "protobuf", "--sensors", "4")
+        words = ("--history", "1m", "--seconds", "0", "--rate", "10", "--format", "protobuf", "--sensors", "4")
         sent = streamgauge("simulate", *words, env=env)
         assert sent.returncode == 0, sent.stderr
         count = int(sent.stdout.split()[0])
         produce_payloads(site.bootstrap, site.topic, [made.framed(1, b"\xff"), made.framed(99, b"")], kafka_ms=NOW_MS)
         site.run_to_end(SCHEMAS__URL=registry.url)
-        assert len(site.stored("readings")) == count > 150
+        stored = site.stored("readings")
+        assert len(stored) == count > 500
         refused = {row["reason"]: row["payload"] for row in site.stored("dead_letters")}
         assert refused == {"schema_mismatch": "\0\0\0\0\1\\xff", "unknown_schema": "\0\0\0\0c"}
+        first = min(row["time"] for row in stored).replace(tzinfo=UTC)
+        span = ("--from", first.isoformat(), "--to", (first + timedelta(seconds=20)).isoformat())
+        again = streamgauge("rebuild", "--source", "kafka", "--dry-run", *span, env=env)
+        assert again.returncode == 0, again.stderr
+        assert f"{count:,} readings computed" in again.stdout, "read from the topic once more, by its schemas"
         checked = streamgauge("check", env=env).stdout
         assert f"ok    schema registry at {registry.url}: 1 subjects\n" in checked
         found = "sensor_id, value, timestamp, sensor_type, location, unit, asset_id, seq, label"
