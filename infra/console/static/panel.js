@@ -12,7 +12,7 @@ export function panel(parent, state, given) {
   let data = null, drawn = null, cells = null, tabular = false, running = null;
 
   const csv = h("a", { class: "button quiet small", title: `${title}: download as CSV`, "aria-label": `${title}: download as CSV`, text: "CSV", download: true });
-  const toggle = h("button", { type: "button", class: "quiet small", "aria-pressed": "false", "aria-label": `${title}: data as a table`, text: "Data", onclick: () => { tabular = !tabular; toggle.setAttribute("aria-pressed", String(tabular)); toggle.textContent = tabular ? "Chart" : "Data"; show(); } });
+  const toggle = h("button", { type: "button", class: "quiet small", "aria-pressed": "false", "aria-label": `${title}: data as a table`, text: "Data", onclick: () => { tabular = !tabular; toggle.setAttribute("aria-pressed", String(tabular)); show(); } });
   const told = h("span", { class: "about", text: about });
   const tools = h("div", { class: "tools" }, given.controls ?? [], dataset && (given.draw || given.cells) ? toggle : null, dataset ? csv : null);
   const body = h("div", { class: "body" });
