@@ -163,6 +163,7 @@ class KafkaPartition(StatefulSourcePartition[IntakeBatch, SourceState]):
             self._awake = None
         messages = self._readable(self._held or self._sift(polled))
         if self._held:
+            self._meter.behind(self._lag())
             return []
         self._meter.polled(len(messages), held=room <= 0)
         if self._hasty and self._caught_up and not self._resting:
