@@ -31,6 +31,7 @@ COMMANDS = {
     "rebuild": ("rebuild:rebuild", "Compute a past range once more: new windows, late data, corrected settings."),
     "console": ("console:app", "Live pages over what is stored: sensors, windows, detection, alerts, health."),
     "report": ("report:report", "The console's pages over a range, as one file with charts and data."),
+    "plan": ("plan:plan", "How many cores, how much memory and disk so many sensors need."),
     "grafana": ("grafana:app", "Dashboards and alert rules over ClickHouse, into a Grafana."),
     "db": ("db:app", "The tables in ClickHouse."),
     "audit": ("audit:audit_command", "Is everything that was read stored, and once?"),
@@ -43,8 +44,8 @@ COMMANDS = {
 """Name -> where it is in flows/commands, and what it does in a line."""
 
 _END_WITHIN_S = 60
-    "rich_markup_mode": "markdown",
 _STYLE: dict[str, Any] = {
+    "rich_markup_mode": "markdown",
     "pretty_exceptions_enable": False,
     "add_completion": False,
     "no_args_is_help": True,
@@ -124,6 +125,6 @@ def main() -> None:
         # What is left is Python's own end, in which threads of libraries can lock each other out: it says where.
         faulthandler.dump_traceback_later(_END_WITHIN_S, exit=True)
 
-if __name__ == "__main__":
 
+if __name__ == "__main__":
     main()
