@@ -39,8 +39,11 @@ def find(client: Client, *, sensor_id: str, time_ms: int) -> StoredReading:
     asked = {"sensor": sensor_id, "time": time_ms}
     nearest = _rows(
         client,
+        # When it was is found first: of the times alone, for a sensor may have millions of readings.
         "SELECT *, toUnixTimestamp64Milli(time) AS time_ms FROM readings_final WHERE sensor_id = {sensor:String} "
-        "ORDER BY abs(time_ms - {time:Int64}), time, topic, partition, offset, idx LIMIT 1",
+        "AND time = (SELECT time FROM readings WHERE sensor_id = {sensor:String} "
+        "ORDER BY abs(toUnixTimestamp64Milli(time) - {time:Int64}), time LIMIT 1) "
+        "ORDER BY topic, partition, offset, idx LIMIT 1",
         asked,
     )
     if not nearest:
@@ -49,7 +52,7 @@ def find(client: Client, *, sensor_id: str, time_ms: int) -> StoredReading:
     if abs(reading["time_ms"] - time_ms) > MAX_AWAY_MS:
         raise UnknownReading(_too_far(client, reading, time_ms))
     detectors = _rows(client, f"SELECT * FROM predictions WHERE {_SAME} ORDER BY detector", reading)
-    at_its_time = "sensor_id = {sensor_id:String} AND toUnixTimestamp64Milli(time) = {time_ms:Int64}"
+    at_its_time = "sensor_id = {sensor_id:String} AND time = fromUnixTimestamp64Milli({time_ms:Int64})"
     (same,) = _rows(client, f"SELECT count() AS count FROM readings_final WHERE {at_its_time}", reading)
     return StoredReading(reading, detectors, reading["time_ms"] - time_ms, same["count"] - 1)
 
@@ -62,9 +65,13 @@ def neighbours(client: Client, reading: Row, *, each_side: int) -> list[Row]:
     found = []
     for side, order, limit in (("<=", "DESC", each_side + 1), (">", "ASC", each_side)):
         ordered = ", ".join(f"{name} {order}" for name in ("time_ms", "topic", "partition", "offset", "idx"))
+        beyond, until, last = ("<=", ">=", "min") if order == "DESC" else (">=", "<=", "max")
+        from_its = f"sensor_id = {{sensor_id:String}} AND time {beyond} fromUnixTimestamp64Milli({{time_ms:Int64}})"
+        # So many times hold as many readings at least.
+        times = f"SELECT DISTINCT time FROM readings WHERE {from_its} ORDER BY time {order} LIMIT {limit + 1}"
         sql = (
-            f"SELECT {columns} FROM readings_final WHERE sensor_id = {{sensor_id:String}} AND {place} {side} {its} "
-            f"ORDER BY {ordered} LIMIT {limit}"
+            f"SELECT {columns} FROM readings_final WHERE {from_its} "
+            f"AND time {until} (SELECT {last}(time) FROM ({times})) AND {place} {side} {its} ORDER BY {ordered} LIMIT {limit}"
         )
         found += _rows(client, sql, reading)
     return sorted(found, key=lambda row: (row["time_ms"], row["topic"], row["partition"], row["offset"], row["idx"]))
@@ -97,7 +104,7 @@ def read_before(client: Client, reading: Row, *, most: int) -> list[Row]:
 
 
 _SAME = (
-    "sensor_id = {sensor_id:String} AND toUnixTimestamp64Milli(time) = {time_ms:Int64} AND topic = {topic:String} "
+    "sensor_id = {sensor_id:String} AND time = fromUnixTimestamp64Milli({time_ms:Int64}) AND topic = {topic:String} "
     "AND partition = {partition:Int32} AND offset = {offset:Int64} AND idx = {idx:Int32}"
 )
 
