@@ -71,7 +71,8 @@ def neighbours(client: Client, reading: Row, *, each_side: int) -> list[Row]:
         times = f"SELECT DISTINCT time FROM readings WHERE {from_its} ORDER BY time {order} LIMIT {limit + 1}"
         sql = (
             f"SELECT {columns} FROM readings_final WHERE {from_its} "
-            f"AND time {until} (SELECT {last}(time) FROM ({times})) AND {place} {side} {its} ORDER BY {ordered} LIMIT {limit}"
+            f"AND time {until} (SELECT {last}(time) FROM ({times})) AND {place} {side} {its} "
+            f"ORDER BY {ordered} LIMIT {limit}"
         )
         found += _rows(client, sql, reading)
     return sorted(found, key=lambda row: (row["time_ms"], row["topic"], row["partition"], row["offset"], row["idx"]))
