@@ -1,6 +1,7 @@
 """The notifier: the topic of alerts into its own record, and from there to each channel in a thread of its own."""
 
 import logging
+import secrets
 import sys
 import threading
 import time
@@ -30,16 +31,21 @@ _END_S = 15.0
 logger = logging.getLogger(__name__)
 
 
-def teller(settings: Settings, target: Target) -> Teller:
-    """What reaches a channel. Raises MqttFailure, SettingsError."""
+def teller(settings: Settings, target: Target, *, visiting: bool = False) -> Teller:
+    """What reaches a channel. visiting: beside a notifier that may run, from which an MQTT broker can tell it apart.
+
+    Raises MqttFailure, SettingsError.
+    """
     if target.topic:
         need_paho()
         from flows.ingest_mqtt import mqtt_place
         from infra.notify.mqtt import MqttTopics
 
         place = mqtt_place(settings.mqtt)
-        place = replace(place, client_id=f"{place.client_id}-notify-{target.name}")
-        return MqttTopics(place, topic=target.topic, state_topic=target.state_topic)
+        visitor = f"-{secrets.token_hex(4)}" if visiting else ""
+        place = replace(place, client_id=f"{place.client_id}-notify-{target.name}{visitor}")
+        state_topic = "" if visiting else target.state_topic  # what is made up shall not stay
+        return MqttTopics(place, topic=target.topic, state_topic=state_topic)
     if target.url:
         return Webhook(target.name, target.url, secret=str(target.secret))
     words = Words(target.title, target.body)
@@ -76,7 +82,7 @@ def policy(target: Target) -> Policy:
 def reach(settings: Settings, target: Target) -> str:
     """Try a channel without telling anybody anything; what was found, in words. Raises SettingsError, MqttFailure."""
     try:
-        return teller(settings, target).reach()
+        return teller(settings, target, visiting=True).reach()
     except NotTold as problem:
         raise SettingsError(str(problem)) from None
 
@@ -170,7 +176,7 @@ def test(settings: Settings, target: Target) -> None:
         sensor_id="made-up-sensor",
         reason="a test of this channel; nothing is wrong",
     )
-    teller(settings, target).tell(Telling([change]))
+    teller(settings, target, visiting=True).tell(Telling([change]))
 
 
 def _now_ms() -> int:

@@ -141,7 +141,13 @@ def test_over_mqtt_each_sensor_has_its_topic_and_a_retained_state(site: Site, br
             hall = change("hall", sensor_id="", location="hall/2")
             send(site, broker, change("a"), change("b"), change("a", state="resolved"), hall)
             assert eventually(lambda: len(told) == 4, within_s=60), process.log.read_text()
+            env = site.environment | {"STREAMGAUGE_MQTT__URL": mqtt.url}
+            tried = streamgauge("--config", site.home / "notify.toml", "alerts", "test", "floor", env=env)
+            assert (tried.returncode, tried.stdout) == (0, "told floor\n"), tried.stderr
+            assert eventually(lambda: len(told) == 5)
+            assert told.pop()[0] == "alerts/made-up-sensor/notification"
             assert process.stop() == 0
+            assert process.log.read_text().count("connected to") == 1, "the notifier was not disturbed"
         of_each: dict[str, list[str]] = {}  # Kafka has several partitions, whose order is nobody's
         for topic, payload in told:
             of_each.setdefault(topic, []).append(msgspec.json.decode(payload, type=Change).state)
