@@ -1,4 +1,4 @@
-"""What the StatefulSet runs, on two hosts: a worker that dies is waited for, and a rescale changes no row."""
+"""What the StatefulSet runs, on two hosts: a rescale changes no row. `make cluster` also loses a host of theirs."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ from tests.deploy.cluster import workers_on_two_hosts
 from tests.recovery.namespaces import Impossible
 from tests.running import assert_same_rows, sites
 
-MESSAGES = 3_000
+MESSAGES = 2_000
 SLOWLY = "150"
 """So many readings an epoch, of a second, from each of four partitions."""
 
 
-def test_a_dead_worker_and_a_rescale_change_no_row(
+def test_a_rescale_changes_no_row(
     broker: Broker, clickhouse: EmbeddedClickHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_site = sites(broker, clickhouse, tmp_path, messages=MESSAGES, partitions=4)
@@ -26,10 +26,7 @@ def test_a_dead_worker_and_a_rescale_change_no_row(
     try:
         with workers_on_two_hosts(site, broker, clickhouse) as workers:
             workers.rescale(2)
-            site.waits_for(MESSAGES // 10)
-            workers.kill(1)
-            workers.start(1, on=0)  # at another address, under the same name
-            site.progresses(MESSAGES // 10, of=total)
+            site.waits_for(MESSAGES // 5)
             assert len(site.stored("readings")) < total, "too late to show anything"
             workers.rescale(1)
             site.waits_for(total)

@@ -23,7 +23,8 @@ from tests.deploy.manifests import (
     written,
 )
 
-VERSIONS = ("1.28.0", "1.31.0", "1.34.0", "1.37.0")
+VERSIONS = ("1.28.0", "1.33.0", "1.37.0")
+OLDEST = VERSIONS[0]
 OF_PROMETHEUS = ("ServiceMonitor", "PodMonitor")
 
 
@@ -41,8 +42,7 @@ def validated(manifest: Manifest, version: str) -> None:
 
 def test_what_stands_in_files_is_valid() -> None:
     for manifest in written():
-        for version in VERSIONS:
-            validated(manifest, version)
+        validated(manifest, OLDEST)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -61,7 +61,7 @@ def test_a_mistake_would_be_found() -> None:
     (worker,) = [one for one in written() if one["kind"] == "StatefulSet"]
     worker["spec"]["podManagmentPolicy"] = "Parallel"
     with pytest.raises(kubernetes_validate.ValidationError):
-        validated(worker, VERSIONS[0])
+        validated(worker, OLDEST)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
