@@ -43,7 +43,7 @@ _NAMES = {
     "infra.embedded.endpoint": "ClickHouse: embedded",
     "watchdog": "watchdogs",
     "multiprocessing": "fits forests: scikit-learn",
-    "flows.cli edge": "keeper of the others",
+    " edge --": "keeper of the others",
 }
 
 
