@@ -41,7 +41,7 @@ function custom(state, set, on) {
   const field = (name, ms) => h("input", { type: "datetime-local", name, step: "1", value: local(ms), required: true });
   const form = h("form", { onsubmit: (e) => { e.preventDefault(); const given = new FormData(form); const [a, b] = ["from", "to"].map((n) => Date.parse(given.get(n))); if (a < b) set({ from: String(a), to: String(b) }); } },
     h("label", { class: "field" }, "From ", field("from", from)), h("label", { class: "field" }, "To ", field("to", to)), h("button", { class: "primary", text: "Show" }));
-  return h("details", { class: "custom", data: on ? { on: "yes" } : {} }, h("summary", { text: on ? `${short(from)} – ${isLive(state) ? "now" : short(to)}` : "From – to" }), form);
+  return h("details", { class: "custom", data: on ? { on: "yes" } : {} }, h("summary", { text: on ? `${short(from)} – ${isLive(state) ? "now" : short(to).slice(short(from).slice(0, 5) === short(to).slice(0, 5) ? 6 : 0)}` : "From – to" }), form);
 }
 
 const local = (ms) => new Date(ms - new Date(ms).getTimezoneOffset() * 60_000).toISOString().slice(0, 19);

@@ -2,7 +2,7 @@
 
 import { bars, cartesian, line, timeAxis, valueAxis } from "/static/chart.js";
 import * as format from "/static/format.js";
-import { bounds } from "/static/state.js";
+import { bounds, isLive } from "/static/state.js";
 import { badge, grid, h, note, table, tile, tiles } from "/static/ui.js";
 
 export const title = "Health";
@@ -11,6 +11,7 @@ export const every = 10_000;
 
 export function mount(root, ctx) {
   const row = tiles(root);
+  row.hidden = !isLive(ctx.state) && !ctx.report;  // they are about now
   const area = grid(root);
   const wide = bounds(ctx.state);
 
@@ -18,8 +19,8 @@ export function mount(root, ctx) {
     title: "Throughput", dataset: "intake", span: 4, height: 200, about: "readings on time, a second", empty: "No windows in this range.",
     draw: (d, t) => cartesian({ x: timeAxis(wide, t), y: valueAxis({ min: 0 }, t), series: [line("readings/s", d.rows().map((r) => [r.at, r.readings]), { color: t.accent, area: true, step: true })], legend: false }, t),
   });
-  ctx.panel(area, stacked(wide, { title: "Late and doubtful", dataset: "doubtful", column: "readings", span: 4, height: 200, about: "readings, by reason", empty: "All readings came in order and on time." }));
-  ctx.panel(area, stacked(wide, { title: "Refused", dataset: "rejected", column: "payloads", span: 4, height: 200, about: "payloads, by reason", empty: "Nothing was refused." }));
+  ctx.panel(area, stacked(wide, { title: "Late and doubtful", dataset: "doubtful", column: "readings", span: 4, height: 200, about: "readings, by reason", empty: "No late or doubtful readings in this range." }));
+  ctx.panel(area, stacked(wide, { title: "Refused", dataset: "rejected", column: "payloads", span: 4, height: 200, about: "payloads, by reason", empty: "Nothing was refused in this range." }));
 
   ctx.panel(area, {
     title: "What became of all readings", dataset: "ledger", span: 8, about: "readings = on time + late + duplicates + rejected, since the beginning", empty: "Nothing was read yet.",
@@ -46,7 +47,7 @@ export function mount(root, ctx) {
     },
   });
 
-  if (!ctx.report) workers(area, ctx);
+  const courses = ctx.report ? [] : workers(area, ctx);
 
   ctx.panel(area, {
     title: "Refused payloads", dataset: "letters", span: 6, height: 380, about: "the latest 50", empty: "Nothing was refused in this range.",
@@ -101,6 +102,7 @@ export function mount(root, ctx) {
   return {
     async refresh() {
       if (!ctx.report) known = await ctx.get("health", "workers").catch(() => known);
+      courses.forEach((panel) => { panel.el.hidden = !known?.about.known; });
       drawTiles(live, known);
     },
     event(name, data) {
@@ -135,9 +137,11 @@ function workers(area, ctx) {
     },
   });
   const course = (given) => ctx.panel(area, { dataset: "workers-course", span: 4, mid: 4, height: 150, empty: "No worker was looked at.", draw: (d, t) => overTime(d, t, given), ...given });
-  course({ title: "Worker memory", column: "memory_bytes", labels: format.bytes, about: "last half hour" });
-  course({ title: "Watermark behind", column: "watermark_delay_s", scale: 1_000, labels: format.duration, about: "the slowest partition, last half hour" });
-  course({ title: "Messages not read yet", column: "lag", labels: format.compact, about: "last half hour" });
+  return [
+    course({ title: "Worker memory", column: "memory_bytes", labels: format.bytes, about: "last half hour" }),
+    course({ title: "Watermark behind", column: "watermark_delay_s", scale: 1_000, labels: format.duration, about: "the slowest partition, last half hour" }),
+    course({ title: "Messages not read yet", column: "lag", labels: format.compact, about: "last half hour" }),
+  ];
 }
 
 /** Bars over time, one colour a reason. */

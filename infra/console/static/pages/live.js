@@ -13,7 +13,7 @@ const KEPT = 60;
 
 export function mount(root, ctx) {
   const row = tiles(root);
-  row.hidden = !isLive(ctx.state);  // they are about now
+  row.hidden = !isLive(ctx.state) && !ctx.report;  // they are about now
   const below = grid(root);
   const pulse = { readings: [], anomalies: [], active: [], delay: [], lag: [] };
   let last = null, lag = null, behind = null;

@@ -48,7 +48,7 @@ export function mount(root, ctx) {
       ], d.rows(), { onRow: (r) => ctx.set({ extra: { group: COLUMNS.map((c) => r[c]).join("\x1f") } }), selected: (r) => picked && picked === COLUMNS.map((c) => r[c]).join("\x1f"), caption: "Groups" }));
     },
   });
-  chart({ title: "Standard deviation", span: 3, height: 190, draw: (d, t) => frame(d, t, [line("stddev", d.rows().map((r) => [r.at, r.stddev]), { color: t.palette[3], unit: d.about.unit })], valueAxis({ min: 0 }, t), wide) });
+  chart({ title: "Std deviation", span: 3, height: 190, draw: (d, t) => frame(d, t, [line("stddev", d.rows().map((r) => [r.at, r.stddev]), { color: t.palette[3], unit: d.about.unit })], valueAxis({ min: 0 }, t), wide) });
   chart({ title: "Readings", span: 3, height: 190, about: "and those expected", draw: (d, t) => frame(d, t, [bars("count", d.rows().map((r) => [r.at, r.count]), { color: t.palette[4] }), line("expected", d.rows().map((r) => [r.at, r.expected_count]), { color: t.muted, dashed: true, step: true, width: 1 })], valueAxis({ min: 0, integer: true }, t), wide) });
   chart({ title: "Anomalies", span: 3, height: 190, draw: (d, t) => frame(d, t, [bars("anomaly_count", d.rows().map((r) => [r.at, r.anomaly_count]), { color: t.bad })], valueAxis({ min: 0, integer: true }, t), wide) });
   chart({ title: "Completeness", span: 3, height: 190, draw: (d, t) => frame(d, t, [line("completeness", d.rows().map((r) => [r.at, r.completeness === null ? null : r.completeness * 100]), { color: t.good, unit: "%", area: true })], valueAxis({ unit: "%", min: 0, max: 100 }, t), wide) });
