@@ -1,10 +1,8 @@
 """Every code block of the README does what it says: commands run, configuration loads, code builds, JSON decodes."""
 
-import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import msgspec
@@ -17,9 +15,10 @@ from flows.find import find
 from flows.parts import named_detectors
 from flows.settings import Settings
 from operators.records import TABLES, Reading
+from tests.docs.conftest import reading
+from tests.docs.pages import ROOT
 from tests.ports import MemoryTables, Message, list_ports
 
-ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
@@ -69,56 +68,11 @@ def test_every_path_exists() -> None:
         assert (ROOT / path).exists(), path
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory like a fresh clone, with what `make demo` leaves behind."""
-    folder = tmp_path_factory.mktemp("readme")
-    (folder / "docs").symlink_to(ROOT / "docs")
-    _run(["demo", "--seconds", "3", "--history", "5m"], folder)
-    return folder
-
-
-def test_the_commands_run(home: Path) -> None:
-    background: list[subprocess.Popen[bytes]] = []
-    try:
+def test_the_commands_run(after_a_demo: Path) -> None:
+    with reading(after_a_demo) as reader:
         for line in "".join(blocks("sh")).splitlines():
             program, *arguments = shlex.split(line)
             if program == "make":
                 subprocess.run(["make", "-n", *arguments], cwd=ROOT, check=True, capture_output=True)
-            elif arguments[-1] == "&":
-                background.append(_start(arguments[:-1], home))
             else:
-                assert program == "streamgauge"
-                output = _run([path for word in arguments for path in _expanded(word, home)], home)
-                assert output.strip(), f"{line}: says nothing"
-    finally:
-        for process in background:
-            process.terminate()
-            process.wait(30)
-
-
-def _expanded(word: str, folder: Path) -> list[str]:
-    if "*." in word and "/" in word:
-        return sorted(str(path) for path in folder.glob(word))
-    return [word]
-
-
-PROGRAM = [sys.executable, "-m", "flows.cli"]
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("STREAMGAUGE_")}
-
-
-def _run(arguments: list[str], folder: Path) -> str:
-    run = subprocess.run(
-        [*PROGRAM, *arguments], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert run.returncode == 0, f"streamgauge {shlex.join(arguments)}:\n{run.stdout}\n{run.stderr}"
-    return run.stdout + run.stderr
-
-
-def _start(arguments: list[str], folder: Path) -> subprocess.Popen[bytes]:
-    """In the background, once it says that it runs."""
-    process = subprocess.Popen([*PROGRAM, *arguments], cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    with process.stdout as output:
-        assert any(b"Ctrl-C" in line for line in output), "it ended"
-    return process
+                assert reader.type(line).strip(), f"{line}: says nothing"
