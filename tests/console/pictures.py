@@ -15,6 +15,14 @@ _MOST_BYTES = 300_000
 _SIZE = {"width": 1440, "height": 900}
 
 
+_STRANGEST = """async () => {
+    const { columns } = await (await fetch("/api/live/anomalies?from=now-1h&to=now")).json();
+    const best = columns.score.indexOf(Math.max(...columns.score.slice(5)));
+    return new URLSearchParams({ sensor: columns.sensor_id[best], time: columns.time[best] }).toString();
+}"""
+"""The strangest of the latest anomalies, but not the very last ones: some readings shall follow it."""
+
+
 def take(at: Browser, url: str) -> None:
     """Each page as it is worth showing."""
     for name, dark, query in (
@@ -31,9 +39,10 @@ def take(at: Browser, url: str) -> None:
             look.page.wait_for_timeout(8_000)  # some seconds of the stream, so that its lines are lines
             _keep(look.page, name)
     with looking(at, size=_SIZE) as look:
-        look.goes(url, "live", "?from=now-1h&to=now")
-        look.page.locator(".panel[aria-label='Latest anomalies'] tbody a").first.click()
-        look.shows("detection")
+        look.goes(url, "live")
+        query = look.page.evaluate(_STRANGEST)
+        look.goes(url, "detection", f"?from=now-1h&to=now&{query}")
+        look.page.wait_for_selector(".panel[aria-label='What each detector said'] table")
         _keep(look.page, "anomaly")
 
 

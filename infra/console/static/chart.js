@@ -52,7 +52,7 @@ function tick(span) {
 
 /** A value axis that fits what is shown. */
 export function valueAxis({ unit = "", min = null, max = null, name = "", integer = false, show = true, labels = null } = {}, t = theme()) {
-  return { type: "value", scale: true, min, max, name: name || unit, minInterval: integer ? 1 : 0, show, nameTextStyle: { color: t.muted, align: "left", fontSize: 11, padding: [0, 0, 0, -24] }, nameGap: 8, axisLabel: { color: t.muted, fontSize: 11, formatter: labels ?? ((v) => format.compact(v)) }, splitLine: { lineStyle: { color: t.line, opacity: 0.7 } }, splitNumber: 4, axisLine: { show: false } };
+  return { type: "value", scale: true, min, max, name: name || unit, minInterval: integer ? 1 : 0, show, nameTextStyle: { color: t.muted, align: "left", fontSize: 11, padding: [0, 0, 0, -24] }, nameGap: 8, axisLabel: { color: t.muted, fontSize: 11, formatter: labels ?? format.tick }, splitLine: { lineStyle: { color: t.line, opacity: 0.7 } }, splitNumber: 4, axisLine: { show: false } };
 }
 
 /** A line. points: [[time, value]]; null values are gaps. */

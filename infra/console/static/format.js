@@ -6,9 +6,14 @@ const NONE = "–";
 export function number(value, unit = "") {
   if (value === null || value === undefined || Number.isNaN(value)) return NONE;
   const size = Math.abs(value);
-  const digits = size >= 1000 || Number.isInteger(value) ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : size >= 0.01 ? 3 : size === 0 ? 0 : 5;
+  const digits = size >= 10_000 || Number.isInteger(value) ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : size >= 0.01 ? 3 : size === 0 ? 0 : 5;
   const text = value.toLocaleString("en", { maximumFractionDigits: digits });
   return unit ? `${text} ${unit}` : text;
+}
+
+/** A round value on an axis, with all its digits: 1,011.2 beside 1,011.4. */
+export function tick(value) {
+  return Math.abs(value) < 10_000 ? value.toLocaleString("en", { maximumFractionDigits: 5 }) : compact(value);
 }
 
 /** A count or rate, short: 12.3 k. */
