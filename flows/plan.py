@@ -172,19 +172,19 @@ def _window_rows_a_reading(known: Constants) -> float:
 def _at(known: Constants, name: str, sensors: float, *, inverse: bool = False) -> float:
     """A figure for so many sensors: on the line between the two sizes around it, beyond on that of the last two.
 
-    A larger plant never costs less, whatever a noisy measurement said. inverse: of a rate, microseconds a reading,
-    which add up.
+    A reading of few sensors may cost more than one of many: kernels are given less at a time. inverse: of a rate,
+    microseconds a reading, which add up.
     """
-    points: list[tuple[int, float]] = []
-    for one in sorted(known.measured, key=lambda one: one.sensors):
-        value = 1e6 / getattr(one, name) if inverse else getattr(one, name)
-        points.append((one.sensors, max(value, points[-1][1] if points else 0.0)))
+    points = sorted((one.sensors, getattr(one, name)) for one in known.measured)
+    if inverse:
+        points = [(size, 1e6 / value) for size, value in points]
     if sensors <= points[0][0]:
-        return points[0][1]
+        return float(points[0][1])
     (first, low), (last, high) = next(
         ((a, b) for a, b in pairwise(points) if sensors <= b[0]), (points[-2], points[-1])
     )
-    return low + (high - low) * (sensors - first) / (last - first)
+    # Beyond the largest never less than there.
+    return float(max(low + (high - low) * (sensors - first) / (last - first), min(low, high)))
 
 
 def _groups(by: tuple[str, ...], wanted: Wanted) -> int:
