@@ -52,7 +52,7 @@ _REFUSED = {
     KafkaError.SASL_AUTHENTICATION_FAILED: "check sasl.* in [kafka.client] and kafka.password",
     KafkaError.UNSUPPORTED_SASL_MECHANISM: "check sasl.mechanism in [kafka.client]",
     KafkaError.ILLEGAL_SASL_STATE: "check security.protocol in [kafka.client]",
-    KafkaError._SSL: "check ssl.ca.location and security.protocol in [kafka.client], and whether the certificate expired",
+    KafkaError._SSL: "check ssl.ca.location and security.protocol in [kafka.client]; has the certificate expired?",
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "grant this user the right on the cluster",
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "grant this user Read and Describe (to produce: Write) on the topic",
     KafkaError.GROUP_AUTHORIZATION_FAILED: "grant this user Read on the group, or change kafka.group",

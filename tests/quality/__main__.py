@@ -93,7 +93,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="a few files, a short simulation: to see that it works")
     parser.add_argument("--config", type=Path, help="a streamgauge.toml, to compare with the default configuration")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="put the tables into this file, such as docs/quality.md")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the tables into this file, as docs/quality.md")
     options = parser.parse_args(arguments)
     if options.write and (options.only or options.quick or options.config):
         parser.error("--write wants all parts, whole, with the default configuration")
