@@ -24,6 +24,8 @@ from tests.deploy.dockerfile import ROOT, Stage, Step, ignored
 
 SITE = Path(sysconfig.get_path("purelib"))
 _IN_IMAGE = Path("opt/streamgauge/lib") / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
+_PACKAGES = Path("/packages")
+"""Where the environment's packages are seen inside: not at their own path, which may be below /tmp."""
 _PIP = "/build/bin/pip"
 _PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 _FOR_PIP = re.compile(r"(?i)^(pip|ssl)_|_proxy$")
@@ -37,9 +39,9 @@ mount -o remount,bind,ro usr
 # Its libraries are looked for where it was built for, too.
 [ "$python" = /usr ] || { mkdir -p ".$python"; mount --bind "$python" ".$python"; mount --bind "$python" usr/local; }
 if [ -n "$packages" ]; then
-    mkdir -p ".$packages"
-    mount --bind "$packages" ".$packages"
-    mount -o remount,bind,ro ".$packages"
+    mkdir -p packages
+    mount --bind "$packages" packages
+    mount -o remount,bind,ro packages
 fi
 mount -t proc proc proc
 if [ -n "$state" ]; then
@@ -194,5 +196,5 @@ def _link_packages(target: Path) -> None:
         except PackageNotFoundError:  # of another system
             continue
         for top in {file.parts[0] for file in files} - {"..", "__pycache__"}:
-            if not (target / top).exists():
-                (target / top).symlink_to(SITE / top)
+            if not (target / top).is_symlink():
+                (target / top).symlink_to(_PACKAGES / top)
