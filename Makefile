@@ -35,7 +35,7 @@ format: $(READY) ## let ruff format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## speed of a worker beside its floor, detection, recovery, edges, dashboards (ARGS="--only recovery")
+bench: $(READY) ## speed of a worker beside its floor, detection, recovery, edges, pages, plan (ARGS="--only recovery")
 	$(BIN)/python -m tests.bench $(ARGS)
 
 soak: $(READY) ## a day of 10,000 sensors, 50 million readings, at full speed: memory, files, store (ARGS="--readings 5000000")
