@@ -11,12 +11,14 @@ from typing_extensions import override
 
 from flows import edge, sensors
 from flows.graceful import Failures, GracefulSource
+from flows.kafka_source import kafka_source
 from flows.observing import traced
 from flows.places import connection
 from flows.ports import Ports
 from flows.readiness import reporting
 from flows.recovery import Layout, open_store
 from flows.rehearsal import rehearse
+from flows.schemas import schema_source
 from flows.settings import Settings
 from flows.unsupervised import OwnReport, beating
 from flows.worker import work
@@ -24,7 +26,6 @@ from infra.edge import told
 from infra.kafka.admin import create_topic
 from infra.kafka.alerts import AlertSink
 from infra.kafka.outage import Outage
-from infra.kafka.source import KafkaSource
 from infra.observe.health import HealthServer
 from infra.observe.meters import StepMeter
 from infra.observe.metrics import exposition
@@ -32,7 +33,6 @@ from infra.observe.systemd import Systemd
 from infra.registry import read_file
 from infra.signals import StopFlag, ignore_signals
 from operators.batches import Rows
-from operators.intake import MakeIntake
 from operators.registry import Registry
 
 logger = logging.getLogger(__name__)
@@ -85,30 +85,19 @@ def _with_store(settings: Settings, stop: StopFlag, failures: Failures) -> Ports
 
 
 def _without_store(settings: Settings, stop: StopFlag, failures: Failures) -> Ports:
-    kafka, outage = settings.kafka, Outage()
+    kafka, outage, schemas = settings.kafka, Outage(), schema_source(settings)
     names = (f"{kafka.topics[0]}/0",)
 
-    def kafka_source(make: MakeIntake) -> KafkaSource:
-        return KafkaSource(
-            connection(settings),
-            names,
-            make,
-            group=kafka.group,
-            start=kafka.start,
-            idle_after_ms=settings.event_time.idle_after.ms,
-            max_epoch_rows=settings.worker.max_epoch_rows,
-            stop=stop,
-            outage=outage,
-        )
-
+    made = kafka_source(settings, names, stop, outage=outage, schemas=schemas)
     alerts = AlertSink(connection(settings), kafka.alerts_topic, outage=outage)
     return Ports(
         names,
-        lambda make: GracefulSource(kafka_source, make, failures),
+        lambda make: GracefulSource(made, make, failures),
         _told(settings),
         _registry(settings),
         meter=StepMeter(),
         alerts=alerts,
+        schemas=None if schemas is None else schemas.schemas,
     )
 
 

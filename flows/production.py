@@ -5,6 +5,7 @@ from pathlib import Path
 from threading import Event
 
 from flows.graceful import Failures, GracefulSource
+from flows.kafka_source import kafka_source
 from flows.places import clickhouse_address, connection
 from flows.ports import Ports
 from flows.restarts import telling_restarts
@@ -19,7 +20,6 @@ from infra.kafka.admin import create_topic, exists, partitions
 from infra.kafka.alerts import AlertSink
 from infra.kafka.client import KafkaFailure, Unreachable
 from infra.kafka.outage import Outage
-from infra.kafka.source import KafkaSource
 from infra.observe.meters import StepMeter
 from infra.registry import read_file
 from infra.simulate.runner import wall_clock_ms
@@ -93,23 +93,10 @@ def production_ports(
     outage, schemas = Outage(), schema_source(settings)
     known_schemas = None if schemas is None else schemas.schemas
 
-    def kafka_source(make: MakeIntake) -> KafkaSource:
-        return KafkaSource(
-            connection(settings),
-            names,
-            make,
-            group=kafka.group,
-            start=kafka.start,
-            idle_after_ms=settings.event_time.idle_after.ms,
-            max_epoch_rows=settings.worker.max_epoch_rows,
-            stop=stop,
-            stop_at_end=stop_at_end,
-            outage=outage,
-            schemas=schemas,
-        )
+    made = kafka_source(settings, names, stop, outage=outage, schemas=schemas, stop_at_end=stop_at_end)
 
     def source(make: MakeIntake) -> GracefulSource:
-        return GracefulSource(kafka_source, telling_restarts(make, address, start=kafka.start), failures)
+        return GracefulSource(made, telling_restarts(make, address, start=kafka.start), failures)
 
     alerts = None
     if kafka.alerts_topic:
